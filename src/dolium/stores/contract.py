@@ -1,0 +1,192 @@
+"""The contract of a store: five verbs and close. All else is an optional power.
+
+A store is a flat, sorted space of keys, each with bytes. Keys are non-empty `/`-separated strings of
+`[A-Za-z0-9._=+@-]` segments, none of them `.` or `..` (the service makes opaque ones; adopted trees are
+checked on the way in). Every method may be called from many threads at once.
+
+Errors, in every verb: `StoreUnavailable` when nothing can be known (down, hung, suspect, another's
+identity), `StoreFull`, `StoreReadOnly`; never a bare OSError or an SDK's error. *Down is not gone*:
+`BlobNotFound` is raised only by a store that is certainly up.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dolium.values import BlobInfo, ByteRange, Space
+
+__all__ = [
+    "BlobReader",
+    "BlobStore",
+    "BlobWriter",
+    "CopiesWithin",
+    "LocalFiles",
+    "LocalPaths",
+    "PutOptions",
+    "Reader",
+    "ReportsSpace",
+    "TakesChunks",
+    "unwrap",
+]
+
+Power = TypeVar("Power")
+
+
+class Reader(Protocol):
+    """A source of bytes. `read(n)` gives 1..n bytes, or `b""` at the end and ever after."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PutOptions:
+    """`size`: expected length, checked if given. `description`: what to keep beside the bytes, so that
+    the catalog can be rebuilt from the store (DESIGN §2.6); small, JSON-like text values.
+    """
+
+    size: int | None = None
+    description: Mapping[str, str] = field(default_factory=dict)
+
+
+class BlobReader(ABC):
+    """An open blob, positioned at the start of what was asked for. A context manager.
+
+    It reads the bytes as they were when `get` returned, whatever is put or deleted meanwhile.
+    """
+
+    size: int  # of the whole blob
+    start: int  # the first byte that `read` gives
+    stop: int  # one past the last
+
+    @abstractmethod
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes (all that is left if negative); `b""` only at the end.
+
+        A blob shorter than `stop` raises BlobCorrupt, never ends early.
+        """
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class BlobStore(ABC):
+    """What anything that keeps blobs satisfies."""
+
+    @abstractmethod
+    def put(self, key: str, body: Reader, *, options: PutOptions = PutOptions()) -> BlobInfo:  # noqa: B008 - frozen
+        """Store the bytes of `body` under `key`, replacing what was there. All or nothing.
+
+        When it returns, the blob is as durable as the store's `durability` says; when it raises, the old
+        blob (or none) is still there. A body whose length is not `options.size` raises BodyTruncated.
+        Whatever `body.read` raises passes through, and nothing is stored.
+        """
+
+    @abstractmethod
+    def get(self, key: str, *, range: ByteRange | None = None) -> BlobReader:  # noqa: A002 - the field's word
+        """Open for reading. Raises BlobNotFound, RangeNotSatisfiable."""
+
+    @abstractmethod
+    def stat(self, key: str) -> BlobInfo:
+        """Raises BlobNotFound."""
+
+    @abstractmethod
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[BlobInfo]:
+        """Every blob whose key starts with `prefix` and is greater than `after`, in order of the UTF-8
+        bytes of the key. Blobs put or deleted meanwhile may or may not appear; all others do, once.
+        """
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove the blob. An absent one is fine. Durable when it returns."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is held. Twice is fine; other verbs afterwards are an error of the caller."""
+
+
+class BlobWriter(ABC):
+    """A blob being written piece by piece; nothing is visible until `commit` returns.
+
+    Used by one thread at a time. Leaving it without `commit` is `abort`.
+    """
+
+    @abstractmethod
+    def write(self, data: bytes | bytearray | memoryview, /) -> None:
+        """Take all of `data`; the buffer may be reused when this returns."""
+
+    @abstractmethod
+    def commit(self) -> BlobInfo:
+        """Make the blob durable and visible, all at once. After an error nothing is visible and the
+        writer is aborted. Raises BodyTruncated if `options.size` was given and is not what came.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Forget what was written. Never raises; a second time, or after `commit`, it does nothing."""
+
+
+@runtime_checkable
+class TakesChunks(Protocol):
+    """Takes a blob in pushes, so that a slow sender holds no thread."""
+
+    def open_writer(self, key: str, *, options: PutOptions = ...) -> BlobWriter: ...
+
+
+@runtime_checkable
+class LocalPaths(Protocol):
+    """The blob is a file of this machine."""
+
+    def local_path(self, key: str) -> Path:
+        """Where the bytes lie. Raises BlobNotFound, StoreUnavailable."""
+        ...
+
+
+@runtime_checkable
+class LocalFiles(Protocol):
+    """Opens the blob as a file descriptor, for reads straight from the page cache."""
+
+    def open_file(self, key: str) -> tuple[int, int]:
+        """(descriptor opened for reading, size of the blob); the caller closes it. Raises BlobNotFound."""
+        ...
+
+
+@runtime_checkable
+class CopiesWithin(Protocol):
+    """Copies a blob inside the store without reading it (reflink, server-side copy)."""
+
+    def copy_within(self, source: str, target: str, *, options: PutOptions = ...) -> BlobInfo | None:
+        """None if this pair cannot be copied so. Raises BlobNotFound. As durable as `put`."""
+        ...
+
+
+@runtime_checkable
+class ReportsSpace(Protocol):
+    """Knows how full it is."""
+
+    def space(self) -> Space: ...
+
+
+def unwrap(store: object, power: type[Power]) -> Power | None:
+    """The store itself if it offers `power`, else what a transparent layer wraps, else None.
+
+    A layer that changes keys, bytes or rights is not transparent: it offers a power itself or hides it.
+    """
+    current: object | None = store
+    while current is not None:
+        if isinstance(current, power):
+            return current
+        current = current.child if getattr(current, "transparent", False) else None  # type: ignore[attr-defined]
+    return None

@@ -1,0 +1,1 @@
+"""Pure formats: bytes to values and back. No I/O, no clock, no store."""
