@@ -1,0 +1,76 @@
+"""Two numbers that all processes on one data folder share through a mapped file: sequence and generation.
+
+The file is a fast path, never the truth: after a reboot its sequence starts again well above the one in
+the catalog, and a generation that is lost only makes processes look again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import threading
+from pathlib import Path
+
+__all__ = ["SharedNumbers"]
+
+_SIZE = 4096
+_BOOT, _SEQUENCE, _GENERATION = 0, 2, 3  # in words of eight bytes; the boot id takes two
+_GAP = 1 << 20  # more than can be reserved and not yet committed when the power goes
+
+
+def _boot_id() -> bytes:
+    return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", ""))
+
+
+class SharedNumbers:
+    """Numbers that only grow. Safe for use from many threads and processes."""
+
+    def __init__(self, path: Path, *, committed_sequence: int) -> None:
+        """`committed_sequence`: the highest that the catalog has seen."""
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Guards the words below among threads; the file lock guards them among processes.
+        self._lock = threading.Lock()
+        with self._lock:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            try:
+                if os.fstat(self._fd).st_size < _SIZE:
+                    os.ftruncate(self._fd, _SIZE)
+                self._map = mmap.mmap(self._fd, _SIZE)
+                self._words = memoryview(self._map).cast("Q")
+                boot = memoryview(_boot_id()).cast("Q")
+                if list(self._words[_BOOT : _BOOT + 2]) != list(boot):
+                    self._words[_SEQUENCE] = max(self._words[_SEQUENCE], committed_sequence) + _GAP
+                    self._words[_BOOT], self._words[_BOOT + 1] = boot[0], boot[1]
+                self._words[_SEQUENCE] = max(self._words[_SEQUENCE], committed_sequence)
+                # Whoever died between its commit and its own bump is made good here.
+                self._words[_GENERATION] += 1
+            finally:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def next_sequence(self) -> int:
+        with self._lock:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            try:
+                number = self._words[_SEQUENCE] + 1
+                self._words[_SEQUENCE] = number
+            finally:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return number
+
+    def generation(self) -> int:
+        return self._words[_GENERATION]
+
+    def bump_generation(self) -> None:
+        with self._lock:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            try:
+                self._words[_GENERATION] += 1
+            finally:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        with self._lock:
+            self._words.release()
+            self._map.close()
+            os.close(self._fd)
