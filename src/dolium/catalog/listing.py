@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dolium.catalog.database import Read, Row
 from dolium.catalog.objects import MARKER
@@ -19,8 +20,7 @@ __all__ = ["Entry", "Page", "after_prefix", "list_objects"]
 _PATIENCE = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An object in a listing."""
 
     key: str

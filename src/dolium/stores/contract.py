@@ -1,8 +1,11 @@
 """The contract of a store: five verbs and close. All else is an optional power.
 
-A store is a flat, sorted space of keys, each with bytes. Keys are non-empty `/`-separated strings of
-`[A-Za-z0-9._=+@-]` segments, none of them `.` or `..` (the service makes opaque ones; adopted trees are
-checked on the way in). Every method may be called from many threads at once.
+A store is a flat, sorted space of keys, each with bytes. Keys are `/`-separated strings of at most 1,024
+characters. Their segments are 1 to 255 of `[A-Za-z0-9._=+@-]`, none of them `.`, `..` or beginning with
+`.dolium`, which is the stores' own (the service makes opaque keys; adopted trees are checked on the way in).
+Another key is a ValueError (`keys.check_key`). A store over a file system cannot hold `a` beside `a/b`: the
+second to be put raises Conflict, and nothing has changed. Every method may be called from many threads at
+once.
 
 Errors, in every verb: `StoreUnavailable` when nothing can be known (down, hung, suspect, another's
 identity), `StoreFull`, `StoreReadOnly`; never a bare OSError or an SDK's error. *Down is not gone*:
@@ -27,6 +30,7 @@ __all__ = [
     "BlobStore",
     "BlobWriter",
     "CopiesWithin",
+    "KeepsDescriptions",
     "LocalFiles",
     "LocalPaths",
     "PutOptions",
@@ -78,7 +82,9 @@ class BlobReader(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -90,7 +96,8 @@ class BlobStore(ABC):
         """Store the bytes of `body` under `key`, replacing what was there. All or nothing.
 
         When it returns, the blob is as durable as the store's `durability` says; when it raises, the old
-        blob (or none) is still there. A body whose length is not `options.size` raises BodyTruncated.
+        blob (or none) is still there. A body whose length is not `options.size` raises BodyTruncated; of a
+        longer one, no more is read than it takes to know.
         Whatever `body.read` raises passes through, and nothing is stored.
         """
 
@@ -120,22 +127,32 @@ class BlobStore(ABC):
 class BlobWriter(ABC):
     """A blob being written piece by piece; nothing is visible until `commit` returns.
 
-    Used by one thread at a time. Leaving it without `commit` is `abort`.
+    Used by one thread at a time. A context manager: leaving it without `commit` is `abort`. To write to or
+    commit one that is committed or aborted is a ValueError.
     """
 
     @abstractmethod
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Take all of `data`; the buffer may be reused when this returns."""
+        """Take all of `data`; the buffer may be reused when this returns. An error aborts the writer."""
 
     @abstractmethod
-    def commit(self) -> BlobInfo:
-        """Make the blob durable and visible, all at once. After an error nothing is visible and the
+    def commit(self, description: Mapping[str, str] | None = None) -> BlobInfo:
+        """Make the blob durable and visible, all at once, with `description` in the place of the one in the
+        options, if given: what describes a blob is often known only at its end. After an error nothing is visible and the
         writer is aborted. Raises BodyTruncated if `options.size` was given and is not what came.
         """
 
     @abstractmethod
     def abort(self) -> None:
         """Forget what was written. Never raises; a second time, or after `commit`, it does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
 
 
 @runtime_checkable
@@ -169,6 +186,15 @@ class CopiesWithin(Protocol):
 
     def copy_within(self, source: str, target: str, *, options: PutOptions = ...) -> BlobInfo | None:
         """None if this pair cannot be copied so. Raises BlobNotFound. As durable as `put`."""
+        ...
+
+
+@runtime_checkable
+class KeepsDescriptions(Protocol):
+    """Gives back what `PutOptions.description` said, so that a lost catalog can be rebuilt."""
+
+    def description(self, key: str) -> dict[str, str]:
+        """Empty if the blob was put without one. Raises BlobNotFound."""
         ...
 
 
