@@ -92,7 +92,7 @@ class BlobStore(ABC):
     """What anything that keeps blobs satisfies."""
 
     @abstractmethod
-    def put(self, key: str, body: Reader, *, options: PutOptions = PutOptions()) -> BlobInfo:  # noqa: B008 - frozen
+    def put(self, key: str, body: Reader, *, options: PutOptions = PutOptions()) -> BlobInfo:
         """Store the bytes of `body` under `key`, replacing what was there. All or nothing.
 
         When it returns, the blob is as durable as the store's `durability` says; when it raises, the old

@@ -1,0 +1,1 @@
+"""Layers: stores with one child that add one concern each."""
