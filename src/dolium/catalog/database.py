@@ -14,11 +14,12 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from dolium.errors import CatalogUnavailable
+from dolium.errors import CatalogUnavailable, DoliumError
 
-__all__ = ["Database", "Pending", "Read", "Row", "Transaction", "Write"]
+__all__ = ["Database", "Pending", "Read", "Refused", "Row", "Snapshot", "Transaction", "Write"]
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -26,7 +27,7 @@ Value = int | str | bytes | float | None
 
 
 class Read(Protocol):
-    """Runs queries in one snapshot."""
+    """Runs queries: a database, each in a snapshot of its own, or one snapshot."""
 
     def all(self, sql: str, *values: Value) -> list[Row]:
         """Every row."""
@@ -36,12 +37,16 @@ class Read(Protocol):
         """The only row, or None."""
         ...
 
+
+class Snapshot(Read, Protocol):
+    """Runs queries that all see the same state."""
+
     def rows(self, sql: str, *values: Value) -> Generator[Row, None, None]:
         """Rows as they are asked for; close the iterator (or exhaust it) before the snapshot ends."""
         ...
 
 
-class Transaction(Read, Protocol):
+class Transaction(Snapshot, Protocol):
     """A read that may also write, inside the batch that is being committed."""
 
     now_ms: int
@@ -75,7 +80,16 @@ class Transaction(Read, Protocol):
         ...
 
 
-Write = Callable[[Transaction], T]
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a write returns to have `error` raised to its submitter, and what it changed committed all the
+    same: a refused object leaves its blob as garbage.
+    """
+
+    error: DoliumError
+
+
+Write = Callable[[Transaction], T | Refused]
 
 
 class Pending(Generic[T]):
@@ -142,7 +156,7 @@ class Database(ABC):
     local: bool  # a read takes microseconds, so it may run on an event loop
 
     @abstractmethod
-    def reading(self) -> AbstractContextManager[Read]:
+    def reading(self) -> AbstractContextManager[Snapshot]:
         """One snapshot for several queries."""
 
     @abstractmethod

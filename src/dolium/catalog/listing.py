@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import starmap
 from typing import NamedTuple
 
-from dolium.catalog.database import Read, Row
+from dolium.catalog.database import Row, Snapshot
 from dolium.catalog.objects import MARKER
 
 __all__ = ["Entry", "Page", "after_prefix", "list_objects"]
@@ -30,6 +31,7 @@ class Entry(NamedTuple):
     modified_ms: int
     owner_id: int | None
     headers: str
+    kind: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ _BOUNDED = f"{_SELECT} AND key >= $2 AND key < $3 ORDER BY key, sequence DESC LI
 
 
 def list_objects(
-    read: Read, bucket_id: int, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = 1000
+    read: Snapshot, bucket_id: int, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = 1000
 ) -> Page:
     """The next `limit` entries and common prefixes together, behind `after`, in key order.
 
@@ -88,34 +90,42 @@ def _start(prefix: str, delimiter: str, after: str) -> str | None:
 
 
 def _query(
-    read: Read, bucket_id: int, start: str, stop: str | None, limit: int
+    read: Snapshot, bucket_id: int, start: str, stop: str | None, limit: int
 ) -> Generator[Row, None, None]:
     if stop is None:
         return read.rows(_OPEN, bucket_id, start, limit)
     return read.rows(_BOUNDED, bucket_id, start, stop, limit)
 
 
-def _plain(read: Read, bucket_id: int, prefix: str, start: str, limit: int) -> Page:
+def _plain(read: Snapshot, bucket_id: int, prefix: str, start: str, limit: int) -> Page:
     stop = after_prefix(prefix)
     entries: list[Entry] = []
-    previous: str | None = None
     while True:
         wanted = limit + 1 - len(entries)
-        rows = list(_query(read, bucket_id, start, stop, wanted))
-        for row in rows:
-            key = row[0]
-            if key != previous and row[7] != MARKER:
-                entries.append(Entry(*row[:7]))
-            previous = key
+        with closing(_query(read, bucket_id, start, stop, wanted)) as rows:
+            found = list(starmap(Entry, rows))
+        entries += _newest(found, entries[-1].key if entries else None)
         if len(entries) > limit:
             del entries[limit:]
             return Page(entries, [], entries[-1].key)
-        if len(rows) < wanted or previous is None:
+        if len(found) < wanted:
             return Page(entries, [], None)
-        start = previous + "\0"
+        start = found[-1].key + "\0"
 
 
-def _folded(read: Read, bucket_id: int, prefix: str, delimiter: str, start: str, limit: int) -> Page:
+def _newest(found: list[Entry], previous: str | None) -> list[Entry]:
+    """Without older versions and delete markers; nearly always there are none, which is cheap to see."""
+    if len({entry.key for entry in found}) == len(found) and not any(entry.kind for entry in found):
+        return found
+    kept = []
+    for entry in found:
+        if entry.key != previous and entry.kind != MARKER:
+            kept.append(entry)
+        previous = entry.key
+    return kept
+
+
+def _folded(read: Snapshot, bucket_id: int, prefix: str, delimiter: str, start: str, limit: int) -> Page:
     stop = after_prefix(prefix)
     entries: list[Entry] = []
     prefixes: list[str] = []
@@ -145,7 +155,7 @@ def _folded(read: Read, bucket_id: int, prefix: str, delimiter: str, start: str,
                     return Page(entries, prefixes, last)
                 folded, last = 0, found
                 if cut < 0:
-                    entries.append(Entry(*row[:7]))
+                    entries.append(Entry(*row))
                 else:
                     prefixes.append(found)
             else:

@@ -18,14 +18,18 @@ __all__ = [
     "MARKER",
     "OBJECT",
     "Body",
+    "Check",
     "NewObject",
     "ObjectRow",
     "Part",
+    "admit",
     "body_of",
     "find",
     "parts_of",
     "publish",
+    "release_parts",
     "remove",
+    "required",
 ]
 
 OBJECT, MARKER = 0, 1
@@ -160,15 +164,7 @@ def publish(
     current = find(tx, bucket.id, new.key)
     if check is not None:
         check(current)
-    replaced = current.size if current else 0
-    if (
-        quota is not None
-        and new.size > replaced
-        and tx.usage_of(bucket.tenancy_id) + new.size - replaced > quota
-    ):
-        raise QuotaExceeded(
-            "The tenancy's quota would be exceeded. Delete objects, or ask its managers for more space."
-        )
+    admit(tx, bucket, current, new.size, quota)
     sequence = tx.next_sequence() if new.sequence is None else new.sequence
     row = ObjectRow(
         bucket.id, new.key, sequence, "null", OBJECT, new.size, new.etag, new.checksum, _modified(tx, current),
@@ -189,8 +185,17 @@ def publish(
     if current is None:
         tx.count(bucket.id, bucket.tenancy_id, 1, new.size)
     else:
-        tx.count(bucket.id, bucket.tenancy_id, 0, new.size - replaced)
+        tx.count(bucket.id, bucket.tenancy_id, 0, new.size - current.size)
     return row
+
+
+def admit(tx: Transaction, bucket: Bucket, current: ObjectRow | None, size: int, quota: int | None) -> None:
+    """Raises QuotaExceeded if `size` bytes in the place of `current` would take the tenancy over `quota`."""
+    growth = size - (current.size if current else 0)
+    if quota is not None and growth > 0 and tx.usage_of(bucket.tenancy_id) + growth > quota:
+        raise QuotaExceeded(
+            "The tenancy's quota would be exceeded. Delete objects, or ask its managers for more space."
+        )
 
 
 def _modified(tx: Transaction, current: ObjectRow | None) -> int:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from dolium.catalog.database import Database, Pending, Read, Row, Value, Write
+from dolium.catalog.database import Database, Pending, Refused, Row, Snapshot, Value, Write
 from dolium.catalog.migrate import migrate
 from dolium.catalog.shared import SharedNumbers
 from dolium.errors import CatalogError, CatalogUnavailable, DoliumError, OutcomeUnknown
@@ -65,7 +65,7 @@ def check_version(version: str) -> None:
 
 
 class _Connection:
-    """Typed calls over one apsw connection; satisfies `Read`."""
+    """Typed calls over one apsw connection; satisfies `Snapshot`."""
 
     __slots__ = ("raw",)
 
@@ -232,7 +232,7 @@ class SqliteDatabase(Database):
         return connection
 
     @contextmanager
-    def reading(self) -> Iterator[Read]:
+    def reading(self) -> Iterator[Snapshot]:
         connection = self._reader()
         try:
             connection.run("BEGIN")
@@ -334,7 +334,8 @@ class SqliteDatabase(Database):
             for write, _ in batch:
                 before = connection.raw.total_changes()
                 try:
-                    outcomes.append((write(tx), None))
+                    value = write(tx)
+                    outcomes.append((None, value.error) if isinstance(value, Refused) else (value, None))
                 except apsw.Error:
                     raise
                 except Exception as error:  # noqa: BLE001 - handed to whoever submitted the write

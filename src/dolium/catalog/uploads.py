@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dolium.catalog import blobs, buckets
 from dolium.catalog.buckets import Bucket
-from dolium.catalog.database import Read, Row, Transaction
+from dolium.catalog.database import Read, Row, Snapshot, Transaction
 from dolium.catalog.objects import Part, parts_of
 from dolium.errors import UploadNotFound
 
@@ -157,7 +157,7 @@ def list_parts(read: Read, upload: int, *, after: int = 0, limit: int = 1000) ->
 
 
 def list_uploads(
-    read: Read,
+    read: Snapshot,
     bucket_id: int,
     *,
     prefix: str = "",

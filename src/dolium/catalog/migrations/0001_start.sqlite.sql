@@ -1,17 +1,19 @@
 -- The first schema. Times are milliseconds since 1970 (UTC) and display only: the order of versions is
 -- `sequence`, which the catalog hands out (DESIGN §2.3). Text sorts by its UTF-8 bytes, as S3 lists keys.
 
+-- AUTOINCREMENT: the id of whoever was removed is never given again, for rows of objects keep it.
 CREATE TABLE tenancies (
-    id          INTEGER PRIMARY KEY,
-    name        TEXT NOT NULL UNIQUE,
-    title       TEXT NOT NULL DEFAULT '',
-    sharing     TEXT NOT NULL DEFAULT 'owner' CHECK (sharing IN ('owner', 'everyone')),
-    quota_bytes INTEGER,                       -- NULL: no limit
-    created_ms  INTEGER NOT NULL
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    name         TEXT NOT NULL UNIQUE,
+    title        TEXT NOT NULL DEFAULT '',
+    sharing      TEXT NOT NULL DEFAULT 'owner' CHECK (sharing IN ('owner', 'everyone')),
+    quota_bytes  INTEGER,                      -- NULL: no limit
+    canonical_id TEXT NOT NULL UNIQUE,         -- S3's owner id of what no person owns
+    created_ms   INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE people (
-    id            INTEGER PRIMARY KEY,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
     name          TEXT NOT NULL UNIQUE,
     display_name  TEXT NOT NULL,
     email         TEXT NOT NULL DEFAULT '',
@@ -33,7 +35,7 @@ CREATE TABLE memberships (
 CREATE INDEX memberships_of_person ON memberships (person_id);
 
 CREATE TABLE groups (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     tenancy_id INTEGER NOT NULL REFERENCES tenancies (id),
     name       TEXT NOT NULL,
     created_ms INTEGER NOT NULL,

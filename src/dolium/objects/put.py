@@ -1,0 +1,265 @@
+"""Write bytes, then publish the version in one transaction.
+
+    intake = Intake(service, bucket, request)
+    for piece in body:
+        intake.write(piece)
+    row = intake.finish().result()
+
+Small bodies stay in memory and go into the catalog; larger ones stream to a leaf while they are hashed.
+Nothing is visible before the commit, and an intake that is aborted leaves nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dolium.catalog import blobs, objects
+from dolium.catalog.buckets import Bucket
+from dolium.catalog.database import Pending, Refused, Transaction
+from dolium.catalog.objects import Body, Check, NewObject, ObjectRow
+from dolium.errors import BodyTruncated, ChecksumMismatch, DoliumError, Malformed, StoreUnavailable
+from dolium.objects.service import ObjectService, description
+from dolium.stores.contract import BlobWriter, PutOptions, TakesChunks, unwrap
+from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType
+from dolium.wire.checksums import Hasher, hasher
+
+__all__ = ["Blob", "Digests", "Intake", "PutRequest", "Receiver", "publish", "refuse", "stored_checksum"]
+
+# Below this, handing a piece to another thread costs more than hashing it here.
+_WORTH_A_THREAD = 128 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What the caller says about the bytes; all that is given is verified before anything is visible.
+
+    `algorithm` without a value in `checksum`: computed and kept (the value may come in a trailer).
+    """
+
+    md5: bytes | None = None
+    sha256: str | None = None  # hex, of the signed payload
+    checksum: Checksum | None = None
+    algorithm: ChecksumAlgorithm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutRequest:
+    """`headers`: JSON of stored headers and metadata. `size`: declared length, or None. `quota`: bytes that
+    the tenancy may hold.
+    """
+
+    key: str
+    owner_id: int | None
+    headers: str
+    size: int | None = None
+    digests: Digests = Digests()
+    check: Check | None = None
+    quota: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes that were received and verified, and are durable."""
+
+    body: Body
+    size: int
+    md5: bytes
+    checksum: Checksum | None
+
+
+def stored_checksum(checksum: Checksum | None) -> str:
+    """As the catalog keeps it: `CRC32 FULL_OBJECT <base64>`."""
+    return f"{checksum.algorithm} {checksum.type} {checksum.value}" if checksum else ""
+
+
+class Receiver:
+    """Takes the bytes of one object or part, hashes them, and puts them where they stay."""
+
+    def __init__(self, service: ObjectService, size: int | None, digests: Digests, *, inline: bool) -> None:
+        """`inline`: whether a small body may stay in memory, for the catalog."""
+        self._service = service
+        self._digests = digests
+        self._size = size
+        self._inline_limit = service.limits.inline_bytes if inline else -1
+        self._received = 0
+        self._small: list[bytes] = []
+        self._writer: BlobWriter | None = None
+        self.store_id = service.default_store
+        self.blob_key = ""
+        self._md5 = service.md5()
+        self._checksum: Hasher | None = hasher(digests.algorithm) if digests.algorithm else None
+        self._sha256: Hasher | None = None
+        if digests.sha256 is not None:
+            self._sha256 = (
+                self._checksum
+                if self._checksum is not None and digests.algorithm is ChecksumAlgorithm.SHA256
+                else hasher(ChecksumAlgorithm.SHA256)
+            )
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all that came so far may stay in memory: then no call here blocks."""
+        return self._writer is None
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Take a piece. Raises Malformed EntityTooLarge, BodyTruncated (more than declared), StoreError."""
+        self._received += len(data)
+        if self._received > self._service.limits.object_bytes:
+            raise Malformed("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+        if self._size is not None and self._received > self._size:
+            raise BodyTruncated("The body is longer than its declared length")
+        if self._writer is None and self._received <= self._inline_limit:
+            self._small.append(bytes(data))
+            self._hash(data)
+            return
+        if self._writer is None:
+            self._writer = self._open()
+            for piece in self._small:
+                self._writer.write(piece)
+            self._small = []
+        if len(data) < _WORTH_A_THREAD:
+            self._hash(data)
+            self._writer.write(data)
+            return
+        hashed = self._service.hashing.submit(self._hash, data)
+        try:
+            self._writer.write(data)
+        finally:
+            hashed.result()
+
+    def _hash(self, data: bytes | memoryview) -> None:
+        self._md5.update(data)
+        if self._checksum is not None:
+            self._checksum.update(data)
+        if self._sha256 is not None and self._sha256 is not self._checksum:
+            self._sha256.update(data)
+
+    def _open(self) -> BlobWriter:
+        store = self._service.store(self.store_id)
+        power = unwrap(store, TakesChunks)
+        if power is None:
+            raise StoreUnavailable(str(self.store_id), "the store takes no streams")
+        self.blob_key = self._service.new_blob_key()
+        return power.open_writer(self.blob_key, options=PutOptions(size=self._size))
+
+    def verify(self, trailer: Checksum | None = None) -> Checksum | None:
+        """Compare with all that the caller said; the checksum to keep. Raises BodyTruncated, ChecksumMismatch."""
+        if self._size is not None and self._received != self._size:
+            raise BodyTruncated(
+                "You did not provide the number of bytes specified by the Content-Length HTTP header."
+            )
+        said = self._digests
+        if said.md5 is not None and not hmac.compare_digest(said.md5, self._md5.digest()):
+            raise ChecksumMismatch("Content-MD5")
+        if self._sha256 is not None and said.sha256 is not None:
+            found = self._sha256.digest().hex()
+            if not hmac.compare_digest(found, said.sha256):
+                raise ChecksumMismatch("x-amz-content-sha256", expected=said.sha256, computed=found)
+        if self._checksum is None or said.algorithm is None:
+            return None
+        value = base64.b64encode(self._checksum.digest()).decode("ascii")
+        expected = trailer or said.checksum
+        if expected is not None and not hmac.compare_digest(expected.value, value):
+            raise ChecksumMismatch(said.algorithm, expected=expected.value, computed=value)
+        return Checksum(said.algorithm, value, ChecksumType.FULL_OBJECT)
+
+    def store(self, facts: dict[str, str], checksum: Checksum | None) -> Blob:
+        """Make the bytes durable, with `facts` beside them. Raises StoreError."""
+        if self._writer is None and self._inline_limit < 0:
+            self._writer = self._open()
+        if self._writer is None:
+            body = Body(data=self._small[0] if len(self._small) == 1 else b"".join(self._small))
+        else:
+            self._writer.commit(facts)
+            body = Body(store_id=self.store_id, blob_key=self.blob_key)
+        return Blob(body, self._received, self._md5.digest(), checksum)
+
+    @property
+    def received(self) -> int:
+        return self._received
+
+    @property
+    def md5_hex(self) -> str:
+        return self._md5.hexdigest()
+
+    def abort(self) -> None:
+        """Forget everything. Never raises."""
+        self._small = []
+        if self._writer is not None:
+            self._writer.abort()
+
+
+class Intake:
+    """One PUT of an object."""
+
+    def __init__(self, service: ObjectService, bucket: Bucket, request: PutRequest) -> None:
+        """Raises Malformed EntityTooLarge for a declared size that is over the limit."""
+        if request.size is not None and request.size > service.limits.object_bytes:
+            raise Malformed("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+        self._service = service
+        self._bucket = bucket
+        self._request = request
+        self._receiver = Receiver(service, request.size, request.digests, inline=True)
+        self.write = self._receiver.write
+        self.abort = self._receiver.abort
+
+    @property
+    def in_memory(self) -> bool:
+        return self._receiver.in_memory
+
+    def write_all(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Take several pieces."""
+        for piece in pieces:
+            self.write(piece)
+
+    def finish(self, trailer: Checksum | None = None) -> Pending[ObjectRow]:
+        """Verify, make durable, publish. Raises ChecksumMismatch, BodyTruncated, StoreError at once; what the
+        transaction raises comes out of the result.
+        """
+        service, bucket, request, receiver = self._service, self._bucket, self._request, self._receiver
+        try:
+            checksum = receiver.verify(trailer)
+            sequence = None
+            facts: dict[str, str] = {}
+            if not receiver.in_memory:
+                # Handed out before the bytes are durable, so that their description can carry it.
+                sequence = service.database.reserve_sequence()
+                facts = description(
+                    bucket, request.key, sequence,
+                    etag=receiver.md5_hex, size=receiver.received, headers=request.headers,
+                    checksum=stored_checksum(checksum), owner=request.owner_id or 0,
+                )  # fmt: skip
+            blob = receiver.store(facts, checksum)
+        except BaseException:
+            receiver.abort()
+            raise
+        new = NewObject(
+            request.key, blob.size, blob.md5.hex(), stored_checksum(checksum), request.owner_id, request.headers,
+            blob.body, sequence,
+        )  # fmt: skip
+        return publish(service, bucket, new, check=request.check, quota=request.quota)
+
+
+def publish(
+    service: ObjectService, bucket: Bucket, new: NewObject, *, check: Check | None, quota: int | None
+) -> Pending[ObjectRow]:
+    """Commit the version; if the transaction refuses it, its blob becomes garbage."""
+    grace_ms = service.limits.grace_ms
+
+    def write(tx: Transaction) -> ObjectRow | Refused:
+        try:
+            return objects.publish(tx, bucket, new, grace_ms=grace_ms, check=check, quota=quota)
+        except DoliumError as error:
+            return refuse(tx, new.body, error)
+
+    return service.database.submit(write)
+
+
+def refuse(tx: Transaction, body: Body, error: DoliumError) -> Refused:
+    """The error for the caller, after the blob that was written for nothing has become garbage."""
+    if body.store_id is not None and body.blob_key is not None:
+        blobs.discard(tx, body.store_id, body.blob_key, grace_ms=0)
+    return Refused(error)
