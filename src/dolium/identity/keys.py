@@ -85,8 +85,7 @@ class KeyRing:
         return known
 
     def _load(self, remembered: _Remembered, key_id: str, now_ms: int) -> KnownKey | None:
-        with self._database.reading() as read:
-            holder = access_keys.holder(read, key_id)
+        holder = access_keys.holder(self._database, key_id)
         if holder is None:
             return None  # not remembered: ids that do not exist have no bound
         secret = self._sealer.open(holder.key.secret_sealed, tenancy_id=holder.key.tenancy_id, key_id=key_id)
@@ -154,8 +153,7 @@ def open_sealer(database: Database, folder: Path, given: Secret | None, *, creat
     none and nothing is sealed yet. Raises ConfigError for a master key that is missing, malformed, readable
     for others, or not the one that the secrets were sealed with.
     """
-    with database.reading() as read:
-        sample = access_keys.any_sealed(read)
+    sample = access_keys.any_sealed(database)
     master = open_master_key(folder, given)
     if master is None and sample is None and create:
         master = create_master_key(folder)
