@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from dolium.stores.transfer import PIECE
 from dolium.values import BlobInfo, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from dolium.stores.contract import Reader
     from dolium.values import ByteRange
@@ -95,7 +96,7 @@ class Memory(BlobStore):
 
     def open_writer(self, key: str, *, options: PutOptions = PutOptions()) -> BlobWriter:  # noqa: B008 - frozen
         check_key(key)
-        return _MemoryWriter(self, key, options)
+        return _MemoryWriter(partial(self._publish, key), options)
 
     def description(self, key: str) -> dict[str, str]:
         return dict(self._blob(key).description)
@@ -127,9 +128,8 @@ class Memory(BlobStore):
 
 
 class _MemoryWriter(BlobWriter):
-    def __init__(self, store: Memory, key: str, options: PutOptions) -> None:
-        self._store = store
-        self._key = key
+    def __init__(self, publish: Callable[[bytes, dict[str, str]], BlobInfo], options: PutOptions) -> None:
+        self._publish = publish
         self._options = options
         self._data: bytearray | None = bytearray()
 
@@ -138,13 +138,15 @@ class _MemoryWriter(BlobWriter):
             raise ValueError("the writer is closed")
         self._data += data
 
-    def commit(self) -> BlobInfo:
+    def commit(self, description: Mapping[str, str] | None = None) -> BlobInfo:
         data, self._data = self._data, None
         if data is None:
             raise ValueError("the writer is closed")
         if self._options.size is not None and self._options.size != len(data):
             raise BodyTruncated(f"{self._options.size} bytes were announced, {len(data)} came")
-        return self._store._publish(self._key, bytes(data), dict(self._options.description))  # noqa: SLF001 - its own writer
+        return self._publish(
+            bytes(data), dict(self._options.description if description is None else description)
+        )
 
     def abort(self) -> None:
         self._data = None

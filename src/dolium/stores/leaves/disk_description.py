@@ -1,0 +1,92 @@
+"""The description of a blob beside its bytes: an extended attribute, else a small file.
+
+The attribute `user.dolium.description` holds it as JSON. Where the file system has no attributes, or it does not
+fit (ext4: about 4 KiB), a *sidecar* holds the same JSON: `.dolium-<time>-<name>` in the folder of the blob, where
+`<time>` is the blob's modification time in nanoseconds, hexadecimal. So the sidecar is of one version of the blob:
+it can be written before the blob gets its name, and a crash in between leaves the old blob with its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from dolium.stores.keys import RESERVED
+from dolium.stores.leaves import syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["attach", "encode", "read", "remove_sidecar", "sidecar_path", "stamp"]
+
+_ATTRIBUTE: Final = "user.dolium.description"
+_DOES_NOT_FIT: Final = frozenset({errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EOPNOTSUPP, errno.ENOSYS})
+_NONE: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS})
+_LONGEST_NAME: Final = 255
+
+
+def encode(description: Mapping[str, str]) -> bytes:
+    return json.dumps(dict(description), ensure_ascii=False, sort_keys=True).encode()
+
+
+def attach(descriptor: int, encoded: bytes) -> bool:
+    """Set the attribute; False if it has to be a sidecar. Raises OSError.
+
+    A full disk looks like an attribute that is too large: the sidecar will find out.
+    """
+    try:
+        syscalls.setxattr(descriptor, _ATTRIBUTE, encoded)
+    except OSError as error:
+        if error.errno in _DOES_NOT_FIT:
+            return False
+        raise
+    return True
+
+
+def stamp(descriptor: int) -> int:
+    """Give a finished file a modification time of its own, for its sidecar's name, as the file system keeps it."""
+    now = time.time_ns()
+    os.utime(descriptor, ns=(now, now))
+    return os.fstat(descriptor).st_mtime_ns
+
+
+def sidecar_path(path: str, modified_ns: int) -> str:
+    """Where the sidecar of the blob at `path` lies, if it has one."""
+    folder, _, name = path.rpartition("/")
+    sidecar = f"{RESERVED}-{modified_ns:x}-{name}"
+    if len(sidecar) > _LONGEST_NAME:
+        digest = hashlib.blake2s(name.encode(), digest_size=16).hexdigest()
+        sidecar = f"{RESERVED}-{modified_ns:x}-{digest}"
+    return f"{folder}/{sidecar}"
+
+
+def read(path: str) -> dict[str, str]:
+    """The description of the blob at `path`; empty if it has none. Raises OSError, ValueError if damaged."""
+    try:
+        encoded = syscalls.getxattr(path, _ATTRIBUTE, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NONE:
+            raise
+        encoded = _read_sidecar(path)
+    found = json.loads(encoded)
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _read_sidecar(path: str) -> bytes:
+    modified_ns = os.lstat(path).st_mtime_ns
+    try:
+        with open(sidecar_path(path, modified_ns), "rb") as file:  # noqa: PTH123 - paths are text here
+            return file.read()
+    except FileNotFoundError:
+        return b"{}"
+
+
+def remove_sidecar(path: str, modified_ns: int) -> None:
+    """Raises OSError; an absent one is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        syscalls.unlink(sidecar_path(path, modified_ns))
