@@ -1,0 +1,157 @@
+"""What can be set, and what it is when nobody sets it.
+
+Defaults < the configuration file < flags of the command line. `dolium check FILE --json` prints the outcome.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dolium.errors import ConfigError
+from dolium.values import Durability, Secret
+
+__all__ = ["LOG_LEVELS", "Listen", "Settings", "override", "parse_listen", "require_sound"]
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_HOST_PATTERN = re.compile(r"(?:[a-z0-9-]*\{tenancy\}[a-z0-9-]*)(?:\.[a-z0-9-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An address to listen on. `host` is a name or address, IPv6 without brackets."""
+
+    scheme: str  # "http" | "https"
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting. Sizes are bytes, times are seconds.
+
+    `tenancy_hosts`: patterns such as `{tenancy}-o.s3.example.org`; a request to such a host is for that
+    tenancy. `store`: root of the default disk store (None: `store` in the data folder). `min_free`: bytes
+    of a store's file system that uploads leave free. `inline_limit`: objects up to this size lie in the
+    catalog (docs/decisions/0004). `garbage_grace`: how long the bytes of an object that was replaced or
+    deleted stay for those who are still reading it; choose it above the longest download.
+    `drain`: how long requests may go on after SIGTERM.
+    """
+
+    data: Path = Path("dolium-data")
+    listen: tuple[Listen, ...] = (Listen("http", "127.0.0.1", 9000),)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    workers: int = 0  # 0: one per core
+    region: str = "us-east-1"
+    tenancy_hosts: tuple[str, ...] = ()
+    master_key: Secret | None = None
+    store: Path | None = None
+    durability: Durability = Durability.STRICT
+    min_free: int = 1 << 30
+    inline_limit: int = 16 << 10
+    max_object: int = 5 << 30
+    garbage_grace: int = 3600
+    drain: int = 30
+    log_level: str = "info"
+
+    @property
+    def store_root(self) -> Path:
+        return self.store if self.store is not None else self.data / "store"
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0))
+
+    def as_json(self) -> dict[str, Any]:
+        """Every setting as JSON has it; secrets are masked."""
+        return {
+            "data": str(self.data),
+            "listen": [str(one) for one in self.listen],
+            "tls": {"cert": _text(self.tls_cert), "key": _text(self.tls_key)},
+            "workers": self.workers,
+            "region": self.region,
+            "tenancy_hosts": list(self.tenancy_hosts),
+            "master_key": "***" if self.master_key else None,
+            "store": {
+                "root": str(self.store_root),
+                "durability": str(self.durability),
+                "min_free": self.min_free,
+            },
+            "inline_limit": self.inline_limit,
+            "max_object": self.max_object,
+            "garbage_grace": self.garbage_grace,
+            "drain": self.drain,
+            "log_level": self.log_level,
+        }
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def parse_listen(text: str) -> Listen:
+    """`HOST:PORT` (http), `http://HOST:PORT` or `https://HOST:PORT`. Raises ConfigError."""
+    split = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        port = split.port
+    except ValueError:
+        port = None
+    if (
+        split.scheme not in {"http", "https"}
+        or split.path.strip("/")
+        or split.query
+        or split.fragment
+        or "@" in text
+    ):
+        raise ConfigError(
+            f"cannot listen on {text!r}: expected HOST:PORT, http://HOST:PORT or https://HOST:PORT"
+        )
+    if not split.hostname or port is None:
+        raise ConfigError(f"cannot listen on {text!r}: it needs a host and a port, as in 127.0.0.1:9000")
+    return Listen(split.scheme, split.hostname, port)
+
+
+def parse_host_pattern(text: str) -> str:
+    """A host with `{tenancy}` in its first label. Raises ConfigError."""
+    if not _HOST_PATTERN.fullmatch(text):
+        raise ConfigError(
+            f"{text!r} is no pattern of tenancy hosts: expected a host name in lower case whose first label "
+            "has {tenancy} in it, as in {tenancy}-o.s3.example.org"
+        )
+    return text
+
+
+def override(settings: Settings, flags: Mapping[str, Any]) -> Settings:
+    """The settings with every flag that was given (is not None) in place of what was there."""
+    return replace(settings, **{name: value for name, value in flags.items() if value is not None})
+
+
+def require_sound(settings: Settings) -> None:
+    """Raises ConfigError for settings that are fine each, and cannot be together."""
+    secure = [one for one in settings.listen if one.scheme == "https"]
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise ConfigError(
+            "tls needs both a certificate (tls.cert, --tls-cert) and its key (tls.key, --tls-key)"
+        )
+    if secure and settings.tls_cert is None:
+        raise ConfigError(f"to listen on {secure[0]} give a certificate and its key (--tls-cert, --tls-key)")
+    if settings.tls_cert is not None and not secure:
+        raise ConfigError(
+            "a certificate is given, but no https:// address to listen on (--listen https://HOST:PORT)"
+        )
+    if len(set(settings.listen)) != len(settings.listen):
+        raise ConfigError("the same address to listen on is given twice")
+    for path in (settings.tls_cert, settings.tls_key):
+        if path is not None and not os.access(path, os.R_OK):
+            raise ConfigError("this file of the tls settings cannot be read", file=str(path))
