@@ -6,7 +6,6 @@ The use cases are in the files beside this one, each a function or a small class
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import time
@@ -20,7 +19,7 @@ from dolium.catalog.database import Database
 from dolium.errors import BucketNotFound, StoreUnavailable
 from dolium.stores.contract import BlobStore
 
-__all__ = ["Limits", "ObjectService", "blob_key"]
+__all__ = ["Limits", "ObjectService", "blob_key", "description"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,18 @@ def blob_key(now_ns: int, suffix: str) -> str:
     return f"{now_ns >> 46:05x}/{now_ns >> 36 & 0x3FF:03x}/{now_ns:016x}-{suffix}"
 
 
+class _Remembered:
+    """What requests need again and again, as of one generation of the catalog."""
+
+    __slots__ = ("buckets", "generation", "quotas", "tenancies")
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.buckets: dict[tuple[int, str], Bucket] = {}
+        self.quotas: dict[int, int | None] = {}
+        self.tenancies: dict[str, int] = {}
+
+
 class ObjectService:
     """Safe for use from many threads. One per process."""
 
@@ -59,25 +70,44 @@ class ObjectService:
         self.limits = limits
         # MD5 is the slowest step of a large upload: it runs beside the write of the same bytes.
         self.hashing = ThreadPoolExecutor(2, thread_name_prefix="hash")
-        self._buckets: dict[tuple[int, str], Bucket] = {}
-        self._generation = -1
-        # So that `hashlib.md5` also works where a FIPS policy forbids it for security.
-        self.md5 = lambda data=b"": hashlib.md5(data, usedforsecurity=False)
+        self._remembered = _Remembered(-1)
+
+    def _now(self) -> _Remembered:
+        """What is known at this generation of the catalog; a slow reader fills the one it began with."""
+        remembered = self._remembered
+        generation = self.database.generation()
+        if remembered.generation != generation:
+            remembered = self._remembered = _Remembered(generation)
+        return remembered
 
     def bucket(self, tenancy_id: int, name: str) -> Bucket:
         """The bucket, remembered until something about buckets changes anywhere. Raises BucketNotFound."""
-        generation = self.database.generation()
-        if generation != self._generation:
-            self._buckets = {}
-            self._generation = generation
-        bucket = self._buckets.get((tenancy_id, name))
+        remembered = self._now()
+        bucket = remembered.buckets.get((tenancy_id, name))
         if bucket is None:
             bucket = buckets.find(self.database, tenancy_id, name)
             if bucket is None:
                 raise BucketNotFound(name)
-            if self._generation == generation:
-                self._buckets[tenancy_id, name] = bucket
+            remembered.buckets[tenancy_id, name] = bucket
         return bucket
+
+    def quota(self, tenancy_id: int) -> int | None:
+        """Bytes that the tenancy may hold; None without a limit."""
+        quotas = self._now().quotas
+        if tenancy_id not in quotas:
+            row = self.database.one("SELECT quota_bytes FROM tenancies WHERE id = $1", tenancy_id)
+            quotas[tenancy_id] = row[0] if row else None
+        return quotas[tenancy_id]
+
+    def tenancy_id(self, name: str) -> int | None:
+        """The tenancy of that name."""
+        tenancies = self._now().tenancies
+        if name not in tenancies:
+            row = self.database.one("SELECT id FROM tenancies WHERE name = $1", name)
+            if row is None:
+                return None  # not remembered: names that do not exist have no bound
+            tenancies[name] = row[0]
+        return tenancies[name]
 
     def store(self, store_id: int) -> BlobStore:
         """The store with that id. Raises StoreUnavailable if it is not configured here."""

@@ -1,0 +1,1 @@
+"""A face: the S3 protocol. Authenticate, route, authorize, run, respond."""

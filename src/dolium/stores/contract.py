@@ -89,7 +89,13 @@ class BlobReader(ABC):
 
 
 class BlobStore(ABC):
-    """What anything that keeps blobs satisfies."""
+    """What anything that keeps blobs satisfies.
+
+    `local`: opening, statting and deleting take microseconds (memory, a file system of this machine), so
+    they may run on an event loop; false for whatever a network can stop.
+    """
+
+    local: bool = False
 
     @abstractmethod
     def put(self, key: str, body: Reader, *, options: PutOptions = PutOptions()) -> BlobInfo:

@@ -1,0 +1,1 @@
+"""What each S3 operation does: one file per family, one function per operation."""

@@ -1,0 +1,152 @@
+"""The S3 face as an ASGI app: authenticate, route, authorize, run, respond.
+
+The order is fixed and there is one way through: a handler sees only requests whose signature, operation and
+right are settled. Errors become S3's documents here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from itertools import count
+from urllib.parse import parse_qsl
+
+from dolium.asgi.messages import Receive, Response, Scope, Send
+from dolium.catalog.buckets import Bucket
+from dolium.errors import Denied, DoliumError, Malformed
+from dolium.identity.decide import Resource, decide
+from dolium.identity.keys import KeyRing
+from dolium.s3.authenticate import Caller, authenticate
+from dolium.s3.call import Call, Site
+from dolium.s3.codes import fault_of
+from dolium.s3.operations.table import HANDLERS
+from dolium.s3.respond import error_response
+from dolium.s3.route import Operation, Target, route
+from dolium.wire.names import Hosts, read_address
+
+__all__ = ["S3App"]
+
+_log = logging.getLogger("dolium.s3")
+
+_NO_QUERY: dict[str, str] = {}
+
+
+class S3App:
+    """One per process. `clock` gives seconds since 1970."""
+
+    eager = True  # the first step of a request needs no task (see server.http)
+
+    def __init__(
+        self, site: Site, keys: KeyRing, hosts: Hosts, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._site = site
+        self._keys = keys
+        self._hosts = hosts
+        self._clock = clock
+        self._prefix = secrets.token_hex(4).upper()
+        self._count = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. The scope's `dolium.request` is filled for whoever logs it."""
+        request_id = f"{self._prefix}{next(self._count):08X}"
+        facts = scope.get("dolium.request")
+        if facts is None:
+            facts = scope["dolium.request"] = {}
+        facts["id"] = request_id
+        method: str = scope["method"]
+        try:
+            call = self._admit(scope, receive, request_id)
+            facts["operation"] = call.operation.name
+            facts["key_id"] = call.caller.principal.key_id
+            response = await HANDLERS[call.operation.name](call)
+        except asyncio.CancelledError:
+            raise
+        except DoliumError as error:
+            fault = fault_of(error)
+            facts["code"] = fault.code
+            if fault.status >= 500 and fault.status != 501:
+                _log.error("request %s failed: %s: %s", request_id, type(error).__name__, error, exc_info=error)
+            response = error_response(fault, method, scope["raw_path"], request_id)
+        except Exception as error:  # noqa: BLE001 - the last line: logged once, and nothing of it leaves
+            _log.error("request %s failed", request_id, exc_info=error)
+            response = error_response(fault_of(error), method, scope["raw_path"], request_id)
+        response.headers.append((b"x-amz-request-id", request_id.encode()))
+        response.headers.append((b"x-amz-id-2", request_id.encode()))
+        await response.send(scope, send)
+
+    def _admit(self, scope: Scope, receive: Receive, request_id: str) -> Call:
+        """Everything before the operation itself. Raises Malformed, Denied, BucketNotFound."""
+        method, raw_path, raw_query, headers = (
+            scope["method"],
+            scope["raw_path"],
+            scope["query_string"],
+            scope["headers"],
+        )
+        host = next((value for name, value in headers if name == b"host"), b"")
+        tenancy, bucket_name, key = read_address(raw_path, host, self._hosts)
+        host_bucket = self._hosts.read(host)[1]
+        caller = authenticate(method, raw_path, raw_query, headers, self._keys, self._clock(), host_bucket)
+        query = _read_query(raw_query) if raw_query else _NO_QUERY
+        target = Target.SERVICE if bucket_name is None else Target.BUCKET if key is None else Target.OBJECT
+        operation = route(method, target, query, caller.fields)
+        if caller.payload.chunked and not operation.takes_body:
+            raise Malformed("InvalidRequest", f"{operation.name} takes no aws-chunked body")
+        tenancy_id = self._tenancy(tenancy, caller)
+        bucket = self._authorize(operation, caller, tenancy_id, bucket_name, key, query)
+        return Call(
+            self._site, method, operation, caller, tenancy_id, bucket_name or "", bucket, key or "", query,
+            [*headers, *caller.hoisted] if caller.hoisted else headers, receive, request_id,
+        )  # fmt: skip
+
+    def _tenancy(self, named: str | None, caller: Caller) -> int:
+        """The tenancy of the host name, else of the access key."""
+        if named is None:
+            return caller.principal.tenancy_id
+        tenancy_id = self._site.service.tenancy_id(named)
+        if tenancy_id is None:
+            raise Denied("Access Denied")
+        return tenancy_id
+
+    def _authorize(
+        self,
+        operation: Operation,
+        caller: Caller,
+        tenancy_id: int,
+        bucket_name: str | None,
+        key: str | None,
+        query: dict[str, str],
+    ) -> Bucket | None:
+        """The bucket, if there is one and the caller may do this with it.
+
+        A bucket that is absent is told to whoever belongs to the tenancy, and to nobody else.
+        """
+        principal = caller.principal
+        if bucket_name is None or operation.name == "CreateBucket":
+            resource = Resource(tenancy_id, bucket_name or "", 0, principal.person_id, "")
+            if not decide(principal, operation.action, resource).allowed:
+                raise Denied("Access Denied")
+            return None
+        if tenancy_id == 0 or (principal.tenancy_id != tenancy_id and not principal.site_admin):
+            raise Denied("Access Denied")
+        bucket = self._site.service.bucket(tenancy_id, bucket_name)
+        subject = query.get("prefix", "") if key is None else key
+        resource = Resource(tenancy_id, bucket.name, bucket.id, bucket.owner_id, subject)
+        # The keys of DeleteObjects are in its body: each is authorized there.
+        if operation.name != "DeleteObjects" and not decide(principal, operation.action, resource).allowed:
+            raise Denied("Access Denied")
+        return bucket
+
+
+def _read_query(raw_query: bytes) -> dict[str, str]:
+    """Parameters by name; the first of a repeated one. Raises Malformed InvalidURI."""
+    try:
+        pairs = parse_qsl(raw_query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except (UnicodeDecodeError, ValueError):
+        raise Malformed("InvalidURI", "Couldn't parse the specified URI.") from None
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found.setdefault(name, value)
+    return found

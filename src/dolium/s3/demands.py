@@ -1,0 +1,60 @@
+"""What the headers of a write demand: conditions, stored headers, and features that are not built."""
+
+from __future__ import annotations
+
+import json
+
+from dolium.asgi.messages import Headers
+from dolium.catalog.objects import Check, ObjectRow
+from dolium.errors import Malformed, ObjectNotFound
+from dolium.s3.call import Call
+from dolium.wire import conditions
+from dolium.wire.conditions import Outcome
+from dolium.wire.headers import decode_value, object_header_lines, read_object_headers
+
+__all__ = ["refuse_unbuilt", "stored_headers", "write_check"]
+
+# Headers that ask for more than is built: ignoring them would be a lie. `x-amz-acl` has harmless values.
+_UNBUILT = (
+    b"x-amz-tagging",
+    b"x-amz-server-side-encryption",
+    b"x-amz-object-lock-",
+    b"x-amz-grant-",
+    b"x-amz-write-offset-bytes",
+)
+_CANNED = frozenset({b"private", b"bucket-owner-full-control", b"bucket-owner-read"})
+_CANNED_UNBUILT = frozenset(
+    {b"public-read", b"public-read-write", b"authenticated-read", b"aws-exec-read", b"log-delivery-write"}
+)
+
+
+def refuse_unbuilt(call: Call) -> None:
+    """Raises Malformed: NotImplemented, InvalidArgument for an ACL that S3 does not know."""
+    for name, value in call.headers:
+        if name[:6] != b"x-amz-":
+            continue
+        if name.startswith(_UNBUILT):
+            raise Malformed("NotImplemented", Header=name.decode("latin-1"))
+        if name == b"x-amz-acl" and value not in _CANNED:
+            if value in _CANNED_UNBUILT:
+                raise Malformed("NotImplemented", Header="x-amz-acl")
+            raise Malformed("InvalidArgument", ArgumentName="x-amz-acl", ArgumentValue=value.decode("latin-1"))
+
+
+def stored_headers(call: Call) -> str:
+    """The headers and metadata to keep with the object, as the catalog keeps them."""
+    lines = object_header_lines(read_object_headers(call.headers))
+    return json.dumps([[name.decode("latin-1"), decode_value(value)] for name, value in lines], ensure_ascii=False)
+
+
+def write_check(headers: Headers, key: str) -> Check | None:
+    """If-Match and If-None-Match as a check to make inside the transaction; None if there are none."""
+    demanded = conditions.read_write_conditions(headers)
+    if demanded is None:
+        return None
+
+    def check(current: ObjectRow | None) -> None:
+        if conditions.check_write(demanded, None if current is None else current.etag) is Outcome.MISSING:
+            raise ObjectNotFound(key)
+
+    return check

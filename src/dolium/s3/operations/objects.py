@@ -1,0 +1,232 @@
+"""GetObject, HeadObject, PutObject, DeleteObject, DeleteObjects."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from dolium.asgi.messages import FileBody, Headers, Response
+from dolium.catalog.objects import ObjectRow
+from dolium.errors import BlobCorrupt, BlobNotFound, Denied, DoliumError, Malformed, ObjectNotFound
+from dolium.identity.permissions import Action
+from dolium.objects import delete, get
+from dolium.objects.get import OpenFile, Segment
+from dolium.objects.put import Intake, PutRequest
+from dolium.s3.body import Incoming, read_document, receive_into
+from dolium.s3.call import Call, Site
+from dolium.s3.codes import fault_of
+from dolium.s3.demands import refuse_unbuilt, stored_headers, write_check
+from dolium.s3.respond import checksum_headers, checksum_of, empty, object_headers, xml
+from dolium.stores.contract import BlobReader
+from dolium.wire import conditions
+from dolium.wire.conditions import Outcome
+from dolium.wire.documents import DeleteKey, read_delete
+from dolium.wire.headers import encode_value, response_overrides
+from dolium.wire.ranges import parse_range
+from dolium.wire.render import DeletedKey, DeleteFailure, delete_result
+
+__all__ = ["delete_object", "delete_objects", "get_object", "head_object", "put_object"]
+
+_PIECE = 256 << 10
+
+
+def find_version(call: Call, key: str, version_id: str | None, *, with_body: bool) -> ObjectRow:
+    """The object, by version if one is named. Raises ObjectNotFound, Malformed NoSuchVersion."""
+    row = get.find(call.site.service, call.found, key, with_body=with_body)
+    if version_id is not None and version_id != row.version:
+        raise Malformed("NoSuchVersion", Key=key, VersionId=version_id)
+    return row
+
+
+async def get_object(call: Call) -> Response:
+    """The object, a range or a part of it."""
+    response, row, start, stop = _prepare(call, with_body=True)
+    if response.status == 304 or start == stop:
+        return response
+    if row.data is not None:
+        response.body = row.data if stop - start == row.size else row.data[start:stop]
+        return response
+    segments = get.segments(call.site.service, row, start, stop)
+    first = await _open(call.site, segments[0])
+    response.body = _stream(call.site, first, segments)
+    return response
+
+
+async def head_object(call: Call) -> Response:
+    """What GetObject would say, without the bytes."""
+    return _prepare(call, with_body=False)[0]
+
+
+def _prepare(call: Call, *, with_body: bool) -> tuple[Response, ObjectRow, int, int]:
+    """The answer but for its body, and which bytes it has. Raises PreconditionFailed, RangeNotSatisfiable."""
+    row = find_version(call, call.key, call.query.get("versionId"), with_body=with_body)
+    headers = object_headers(row)
+    demanded = conditions.read_conditions(call.headers)
+    if (
+        demanded is not None
+        and conditions.check_read(demanded, row.etag, row.modified_ms // 1000) is Outcome.NOT_MODIFIED
+    ):
+        return Response(304, headers), row, 0, 0
+    if call.query:
+        headers = _overridden(call, headers)
+    status, start, stop = 200, 0, row.size
+    part_number = call.query.get("partNumber")
+    byte_range = call.fields.get(b"range")
+    whole = checksum_of(row.checksum) if b"x-amz-checksum-mode" in call.fields else None
+    if part_number is not None:
+        if byte_range is not None:
+            raise Malformed("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+        status, start, stop = 206, *_part(call, row, int_of("partNumber", part_number, 1, 10_000), headers)
+        whole = None if row.upload is not None else whole
+    elif byte_range is not None and (wanted := parse_range(byte_range)) is not None:
+        start, stop = wanted.resolve(row.size)
+        status = 206
+    if status == 206 and row.size:
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, row.size)))
+    # The checksum of a whole object is never sent with a part of it: clients would hold it against that part.
+    if whole is not None and stop - start == row.size:
+        headers += checksum_headers(whole)
+    headers.append((b"content-length", b"%d" % (stop - start)))
+    return Response(status, headers), row, start, stop
+
+
+def _part(call: Call, row: ObjectRow, number: int, headers: Headers) -> tuple[int, int]:
+    """Where part `number` begins and ends. Raises Malformed InvalidPartNumber."""
+    parts = get.parts(call.site.service, row)
+    if not parts:
+        if number != 1:
+            raise Malformed("InvalidPartNumber", "The requested partnumber is not satisfiable")
+        return 0, row.size
+    start = 0
+    for position, part in enumerate(parts, 1):
+        if position == number:
+            headers.append((b"x-amz-mp-parts-count", b"%d" % len(parts)))
+            checksum = checksum_of(row.checksum)
+            if checksum is not None and part.checksum and b"x-amz-checksum-mode" in call.fields:
+                name = f"x-amz-checksum-{checksum.algorithm.lower()}".encode("ascii")
+                headers += [(name, part.checksum.encode("ascii")), (b"x-amz-checksum-type", checksum.type.encode())]
+            return start, start + part.size
+        start += part.size
+    raise Malformed("InvalidPartNumber", "The requested partnumber is not satisfiable")
+
+
+def int_of(name: str, value: str, least: int, most: int) -> int:
+    """A parameter as a number. Raises Malformed InvalidArgument."""
+    if not value.isascii() or not value.isdigit() or len(value) > 9 or not least <= int(value) <= most:
+        raise Malformed(
+            "InvalidArgument", f"{name} must be an integer between {least} and {most}",
+            ArgumentName=name, ArgumentValue=value,
+        )  # fmt: skip
+    return int(value)
+
+
+def _overridden(call: Call, headers: Headers) -> Headers:
+    overrides = {name.encode("ascii"): encode_value(value) for name, value in response_overrides(call.query).items()}
+    if not overrides:
+        return headers
+    if not call.principal.key_id:
+        raise Malformed("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+    return [header for header in headers if header[0] not in overrides] + list(overrides.items())
+
+
+async def _open(site: Site, segment: Segment) -> OpenFile | BlobReader:
+    try:
+        if site.service.store(segment.store_id).local:
+            return get.open_segment(site.service, segment)
+        return await site.bridge.run(segment.store_id, get.open_segment, site.service, segment)
+    except BlobNotFound as error:
+        raise BlobCorrupt("a blob that the catalog names is not in its store") from error
+
+
+async def _stream(
+    site: Site, opened: OpenFile | BlobReader | None, segments: list[Segment]
+) -> AsyncIterator[bytes | FileBody]:
+    """Piece by piece; one blob open at a time, however many parts there are."""
+    for segment in segments:
+        current = opened if opened is not None else await _open(site, segment)
+        opened = None
+        if isinstance(current, OpenFile):
+            yield FileBody(current.descriptor, current.offset, current.count)
+            continue
+        try:
+            while data := await site.bridge.run(segment.store_id, current.read, _PIECE):
+                yield data
+        finally:
+            await site.bridge.run(segment.store_id, current.close)
+
+
+async def put_object(call: Call) -> Response:
+    """Store the body."""
+    refuse_unbuilt(call)
+    incoming = Incoming(call)
+    site = call.site
+    request = PutRequest(
+        call.key,
+        call.principal.person_id,
+        stored_headers(call),
+        incoming.size,
+        incoming.digests,
+        write_check(call.headers, call.key),
+        call.quota(),
+    )
+    intake = Intake(site.service, call.found, request)
+    row = await receive_into(
+        incoming, intake, store_id=site.service.default_store, small=site.service.limits.inline_bytes
+    )
+    headers: Headers = [(b"etag", b'"%b"' % row.etag.encode("ascii")), *checksum_headers(checksum_of(row.checksum))]
+    return empty(200, headers)
+
+
+async def delete_object(call: Call) -> Response:
+    """Delete it; an absent one is deleted already."""
+    version_id = call.query.get("versionId")
+    if version_id not in (None, "null"):
+        raise Malformed("NoSuchVersion", Key=call.key, VersionId=str(version_id))
+    check = write_check(call.headers, call.key)
+    await call.site.bridge.settle(delete.delete(call.site.service, call.found, call.key, check))
+    return empty()
+
+
+async def delete_objects(call: Call) -> Response:
+    """Up to a thousand, each authorized and deleted on its own."""
+    fields = call.fields
+    if b"content-md5" not in fields and not any(name.startswith(b"x-amz-checksum-") for name in fields):
+        if b"x-amz-trailer" not in fields and b"x-amz-sdk-checksum-algorithm" not in fields:
+            raise Malformed("InvalidRequest", "Missing required header for this request: Content-MD5")
+    batch = read_delete(await read_document(call))
+    failures: list[DeleteFailure] = []
+    wanted = []
+    for item in batch.keys:
+        fault = _refusal(call, item)
+        if fault is None:
+            check = write_check([(b"if-match", item.etag.encode("latin-1"))], item.key) if item.etag else None
+            wanted.append((item.key, check))
+        else:
+            failures.append(fault)
+    done = await call.site.bridge.settle(delete.delete_many(call.site.service, call.found, wanted))
+    deleted = []
+    for deletion in done:
+        if deletion.error is None:
+            deleted.append(DeletedKey(deletion.key))
+        else:
+            failures.append(_failure(deletion.key, None, deletion.error))
+    return xml(delete_result([] if batch.quiet else deleted, failures))
+
+
+def _refusal(call: Call, item: DeleteKey) -> DeleteFailure | None:
+    if item.version_id not in (None, "null"):
+        return _failure(item.key, item.version_id, Malformed("NoSuchVersion"))
+    try:
+        call.authorize(Action.DELETE_OBJECT, call.found, item.key)
+    except Denied as error:
+        return _failure(item.key, item.version_id, error)
+    return None
+
+
+def _failure(key: str, version_id: str | None, error: DoliumError) -> DeleteFailure:
+    fault = fault_of(error)
+    return DeleteFailure(key, fault.code, fault.message, version_id)
+
+
+def missing(key: str) -> ObjectNotFound:
+    """For a condition on an object that is not there."""
+    return ObjectNotFound(key)
