@@ -2,7 +2,7 @@
 
     listen: [http://127.0.0.1:9000, https://0.0.0.0:9443]
     tls: {cert: cert.pem, key: key.pem}
-    tenancy_hosts: ["{tenancy}-o.s3.example.org"]
+    hosts: ["{tenancy}-o.s3.example.org"]
     master_key: env:DOLIUM_MASTER_KEY
     store: {root: /srv/objects, durability: strict, min_free: 10 GiB}
 
@@ -34,7 +34,7 @@ _KEYS: dict[str, tuple[str, _Read] | dict[str, tuple[str, _Read]]] = {
     "tls": {"cert": ("tls_cert", Where.path), "key": ("tls_key", Where.path)},
     "workers": ("workers", integer(0, 512)),
     "region": ("region", text),
-    "tenancy_hosts": ("tenancy_hosts", items(parse_host_pattern)),
+    "hosts": ("hosts", items(parse_host_pattern)),
     "master_key": ("master_key", Where.secret),
     "store": {
         "root": ("store", Where.path),

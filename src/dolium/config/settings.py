@@ -5,8 +5,8 @@ Defaults < the configuration file < flags of the command line. `dolium check FIL
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +15,19 @@ from urllib.parse import urlsplit
 
 from dolium.errors import ConfigError
 from dolium.values import Durability, Secret
+from dolium.wire.names import Hosts
 
-__all__ = ["LOG_LEVELS", "Listen", "Settings", "override", "parse_listen", "require_sound"]
+__all__ = [
+    "LOG_LEVELS",
+    "Listen",
+    "Settings",
+    "override",
+    "parse_host_pattern",
+    "parse_listen",
+    "require_sound",
+]
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-
-_HOST_PATTERN = re.compile(r"(?:[a-z0-9-]*\{tenancy\}[a-z0-9-]*)(?:\.[a-z0-9-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,8 @@ class Listen:
 class Settings:
     """Every setting. Sizes are bytes, times are seconds.
 
-    `tenancy_hosts`: patterns such as `{tenancy}-o.s3.example.org`; a request to such a host is for that
-    tenancy. `store`: root of the default disk store (None: `store` in the data folder). `min_free`: bytes
+    `hosts`: patterns such as `{tenancy}-o.s3.example.org`; a request to such a host is for that tenancy
+    (`wire.names.Hosts`). `store`: root of the default disk store (None: `store` in the data folder). `min_free`: bytes
     of a store's file system that uploads leave free. `inline_limit`: objects up to this size lie in the
     catalog (docs/decisions/0004). `garbage_grace`: how long the bytes of an object that was replaced or
     deleted stay for those who are still reading it; choose it above the longest download.
@@ -54,7 +61,7 @@ class Settings:
     tls_key: Path | None = None
     workers: int = 0  # 0: one per core
     region: str = "us-east-1"
-    tenancy_hosts: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     master_key: Secret | None = None
     store: Path | None = None
     durability: Durability = Durability.STRICT
@@ -81,7 +88,7 @@ class Settings:
             "tls": {"cert": _text(self.tls_cert), "key": _text(self.tls_key)},
             "workers": self.workers,
             "region": self.region,
-            "tenancy_hosts": list(self.tenancy_hosts),
+            "hosts": list(self.hosts),
             "master_key": "***" if self.master_key else None,
             "store": {
                 "root": str(self.store_root),
@@ -123,13 +130,15 @@ def parse_listen(text: str) -> Listen:
 
 
 def parse_host_pattern(text: str) -> str:
-    """A host with `{tenancy}` in its first label. Raises ConfigError."""
-    if not _HOST_PATTERN.fullmatch(text):
-        raise ConfigError(
-            f"{text!r} is no pattern of tenancy hosts: expected a host name in lower case whose first label "
-            "has {tenancy} in it, as in {tenancy}-o.s3.example.org"
-        )
-    return text
+    """A host name with `{tenancy}` or `{bucket}` in it, or both. Raises ConfigError."""
+    with contextlib.suppress(ValueError):
+        Hosts((text,))
+        if "{tenancy}" in text or "{bucket}" in text:
+            return text
+    raise ConfigError(
+        f"{text!r} is no pattern of host names: expected a name in lower case with {{tenancy}} or {{bucket}} "
+        "in it, as in {tenancy}-o.s3.example.org"
+    )
 
 
 def override(settings: Settings, flags: Mapping[str, Any]) -> Settings:
