@@ -13,7 +13,7 @@ import pytest
 
 from dolium.catalog import blobs, buckets, listing, objects, tenancies, uploads
 from dolium.catalog.buckets import Bucket
-from dolium.catalog.database import Database, Refused, Transaction
+from dolium.catalog.database import Database, Pending, Refused, Transaction, Write
 from dolium.catalog.objects import Body, NewObject, ObjectRow, Part
 from dolium.catalog.uploads import Upload
 from dolium.errors import (
@@ -200,11 +200,13 @@ class ObjectSuite:
     # Transactions.
 
     def test_what_a_write_raises_undoes_it_alone(self, database: Database, bucket: Bucket) -> None:
-        def bad(tx: Transaction) -> None:
+        def bad(tx: Transaction) -> ObjectRow | None:
             objects.publish(tx, bucket, new_object("bad"), grace_ms=0)
             raise Denied("no")
 
-        outcomes = [database.submit(bad if n % 3 == 1 else self._good(bucket, f"k{n}")) for n in range(30)]
+        outcomes: list[Pending[ObjectRow | None]] = [
+            database.submit(bad if n % 3 == 1 else self._good(bucket, f"k{n}")) for n in range(30)
+        ]
         for n, outcome in enumerate(outcomes):
             if n % 3 == 1:
                 with pytest.raises(Denied):
@@ -214,7 +216,7 @@ class ObjectSuite:
         assert self.keys(database, bucket) == sorted(f"k{n}" for n in range(30) if n % 3 != 1)
         assert buckets.usage(database, bucket.id) == buckets.Usage(20, 20)
 
-    def _good(self, bucket: Bucket, key: str) -> object:
+    def _good(self, bucket: Bucket, key: str) -> Write[ObjectRow | None]:
         return lambda tx: objects.publish(tx, bucket, new_object(key), grace_ms=0)
 
     def test_a_refused_write_keeps_what_it_did(self, database: Database) -> None:
