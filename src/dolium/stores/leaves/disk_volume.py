@@ -148,17 +148,18 @@ class Volume:
         return descriptor
 
     def _make(self, relative: str) -> None:
-        path = self.root
+        made = ""
         for name in relative.split("/"):
-            path = f"{path}/{name}"
+            made = f"{made}/{name}" if made else name
             with contextlib.suppress(FileExistsError):
-                syscalls.mkdir(path)
+                syscalls.mkdir(f"{self.root}/{made}")
+                self._settled.pop(made, None)  # someone removed it, and the new one may have its inode
 
     def _settle(self, relative: str, inode: int) -> None:
         """Sync the entries that lead to a folder, once in the life of this process.
 
-        Also when another made it: that one may not have come to its fsync yet. The inode tells when a folder was
-        removed and made anew.
+        Also when another made it: that one may not have come to its fsync yet. The inode tells, mostly, when
+        others have removed a folder and made it anew.
         """
         if not relative or self._settled.get(relative) == inode:
             return
