@@ -82,7 +82,6 @@ class PartIntake:
         *,
         size: int | None,
         digests: Digests,
-        key: str,
     ) -> None:
         """Raises Malformed EntityTooLarge for a declared size over the limit."""
         if size is not None and size > service.limits.object_bytes:
@@ -90,7 +89,6 @@ class PartIntake:
         self._service = service
         self._upload = upload
         self._number = number
-        self._key = key
         self._receiver = Receiver(service, size, digests, inline=False)
         self.write = self._receiver.write
         self.abort = self._receiver.abort
@@ -140,9 +138,7 @@ def copy_part(
 ) -> Part:
     """UploadPartCopy: bytes `start` up to `stop` of `source` become a part. Blocking."""
     algorithm = ChecksumAlgorithm(upload.algorithm) if upload.algorithm else None
-    intake = PartIntake(
-        service, upload, number, size=stop - start, digests=Digests(algorithm=algorithm), key=upload.key
-    )
+    intake = PartIntake(service, upload, number, size=stop - start, digests=Digests(algorithm=algorithm))
     reader = ObjectReader(service, source, start, stop)
     try:
         while piece := reader.read(_PIECE):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import count
 from urllib.parse import parse_qsl
 
-from dolium.asgi.messages import Receive, Response, Scope, Send
+from dolium.asgi.messages import Receive, Scope, Send
 from dolium.catalog.buckets import Bucket
 from dolium.errors import Denied, DoliumError, Malformed
 from dolium.identity.decide import Resource, decide
@@ -68,7 +68,9 @@ class S3App:
             fault = fault_of(error)
             facts["code"] = fault.code
             if fault.status >= 500 and fault.status != 501:
-                _log.error("request %s failed: %s: %s", request_id, type(error).__name__, error, exc_info=error)
+                _log.error(
+                    "request %s failed: %s: %s", request_id, type(error).__name__, error, exc_info=error
+                )
             response = error_response(fault, method, scope["raw_path"], request_id)
         except Exception as error:  # noqa: BLE001 - the last line: logged once, and nothing of it leaves
             _log.error("request %s failed", request_id, exc_info=error)
@@ -143,7 +145,9 @@ class S3App:
 def _read_query(raw_query: bytes) -> dict[str, str]:
     """Parameters by name; the first of a repeated one. Raises Malformed InvalidURI."""
     try:
-        pairs = parse_qsl(raw_query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+        pairs = parse_qsl(
+            raw_query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
+        )
     except (UnicodeDecodeError, ValueError):
         raise Malformed("InvalidURI", "Couldn't parse the specified URI.") from None
     found: dict[str, str] = {}

@@ -73,7 +73,9 @@ def authenticate(
 def _authorization(headers: Headers) -> bytes | None:
     found = [value for name, value in headers if name == b"authorization"]
     if len(found) > 1:
-        raise Malformed("InvalidArgument", "Only one Authorization header is allowed", ArgumentName="Authorization")
+        raise Malformed(
+            "InvalidArgument", "Only one Authorization header is allowed", ArgumentName="Authorization"
+        )
     return found[0] if found else None
 
 

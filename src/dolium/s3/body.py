@@ -24,12 +24,13 @@ from dolium.wire.claims import Payload
 __all__ = ["Incoming", "read_document", "receive_into"]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _BATCH = 1 << 20
 _MAX_DOCUMENT = 4 << 20
 
 
-class _Intake(Protocol[T]):
+class _Intake(Protocol[T_co]):
     @property
     def in_memory(self) -> bool: ...
 
@@ -37,7 +38,7 @@ class _Intake(Protocol[T]):
 
     def write_all(self, pieces: Sequence[bytes | memoryview], /) -> None: ...
 
-    def finish(self, trailer: Checksum | None, /) -> Settling[T]: ...
+    def finish(self, trailer: Checksum | None, /) -> Settling[T_co]: ...
 
     def abort(self) -> None: ...
 
@@ -50,7 +51,8 @@ class Incoming:
 
     __slots__ = ("call", "decoder", "digests", "sent", "size")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, describes_body: bool = True) -> None:
+        """`describes_body` False: checksum headers are about an object, not about this body."""
         fields, payload = call.fields, call.caller.payload
         length = fields.get(b"content-length")
         if payload.chunked:
@@ -67,11 +69,13 @@ class Incoming:
         else:
             raise Malformed("MissingContentLength")
         self.call = call
-        self.sent: SentChecksum = checksums.read_checksum(call.headers)
+        self.sent = checksums.read_checksum(call.headers) if describes_body else SentChecksum()
         md5 = fields.get(b"content-md5")
         self.digests = Digests(
             md5=None if md5 is None else checksums.parse_content_md5(md5),
-            sha256=call.caller.payload_hash.decode("ascii").lower() if payload is Payload.SIGNED_SHA256 else None,
+            sha256=call.caller.payload_hash.decode("ascii").lower()
+            if payload is Payload.SIGNED_SHA256
+            else None,
             checksum=self.sent.checksum,
             algorithm=self.sent.algorithm,
         )
@@ -154,9 +158,9 @@ async def _stream(incoming: Incoming, intake: _Intake[T], store_id: int) -> None
         await bridge.run(store_id, intake.write_all, batch)
 
 
-async def read_document(call: Call) -> bytes:
-    """A small body, whole and verified. Raises Malformed: MaxMessageLengthExceeded and as `Incoming`."""
-    incoming = Incoming(call)
+async def read_document(call: Call, *, describes_body: bool = True) -> bytes:
+    """A small body, whole and verified; `describes_body` as in `Incoming`. Raises Malformed: MaxMessageLengthExceeded and as `Incoming`."""
+    incoming = Incoming(call, describes_body=describes_body)
     if incoming.size is not None and incoming.size > _MAX_DOCUMENT:
         raise _too_long()
     parts: list[bytes] = []
@@ -167,11 +171,15 @@ async def read_document(call: Call) -> bytes:
             raise _too_long()
         parts.append(bytes(piece))
     if incoming.size is not None and size != incoming.size:
-        raise BodyTruncated("You did not provide the number of bytes specified by the Content-Length HTTP header.")
+        raise BodyTruncated(
+            "You did not provide the number of bytes specified by the Content-Length HTTP header."
+        )
     data = b"".join(parts)
     checksums.verify(data, incoming.digests.md5, incoming.digests.sha256, incoming.sent, incoming.trailer())
     return data
 
 
 def _too_long() -> Malformed:
-    return Malformed("MaxMessageLengthExceeded", "Your request was too big.", MaxMessageLengthBytes=str(_MAX_DOCUMENT))
+    return Malformed(
+        "MaxMessageLengthExceeded", "Your request was too big.", MaxMessageLengthBytes=str(_MAX_DOCUMENT)
+    )

@@ -155,7 +155,9 @@ def _mismatch(error: errors.ChecksumMismatch) -> Fault:
 
 def _bucket_exists(error: errors.AlreadyExists) -> Fault:
     if error.own:
-        return Fault("BucketAlreadyOwnedByYou", 409, "You already own this bucket.", {"BucketName": error.name})
+        return Fault(
+            "BucketAlreadyOwnedByYou", 409, "You already own this bucket.", {"BucketName": error.name}
+        )
     return Fault(
         "BucketAlreadyExists",
         409,

@@ -8,11 +8,13 @@ from dolium.asgi.messages import Headers
 from dolium.catalog.objects import Check, ObjectRow
 from dolium.errors import Malformed, ObjectNotFound
 from dolium.s3.call import Call
+from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType
 from dolium.wire import conditions
+from dolium.wire.checksums import header_name, parse_value
 from dolium.wire.conditions import Outcome
 from dolium.wire.headers import decode_value, object_header_lines, read_object_headers
 
-__all__ = ["refuse_unbuilt", "stored_headers", "write_check"]
+__all__ = ["object_checksum", "refuse_unbuilt", "stored_headers", "write_check"]
 
 # Headers that ask for more than is built: ignoring them would be a lie. `x-amz-acl` has harmless values.
 _UNBUILT = (
@@ -38,13 +40,28 @@ def refuse_unbuilt(call: Call) -> None:
         if name == b"x-amz-acl" and value not in _CANNED:
             if value in _CANNED_UNBUILT:
                 raise Malformed("NotImplemented", Header="x-amz-acl")
-            raise Malformed("InvalidArgument", ArgumentName="x-amz-acl", ArgumentValue=value.decode("latin-1"))
+            raise Malformed(
+                "InvalidArgument", ArgumentName="x-amz-acl", ArgumentValue=value.decode("latin-1")
+            )
 
 
 def stored_headers(call: Call) -> str:
     """The headers and metadata to keep with the object, as the catalog keeps them."""
     lines = object_header_lines(read_object_headers(call.headers))
-    return json.dumps([[name.decode("latin-1"), decode_value(value)] for name, value in lines], ensure_ascii=False)
+    return json.dumps(
+        [[name.decode("latin-1"), decode_value(value)] for name, value in lines], ensure_ascii=False
+    )
+
+
+def object_checksum(headers: Headers) -> Checksum | None:
+    """The checksum that the object of a CompleteMultipartUpload must have. Raises Malformed InvalidRequest."""
+    for name, value in headers:
+        for algorithm in ChecksumAlgorithm:
+            if name.decode("latin-1") == header_name(algorithm):
+                text = parse_value(algorithm, value, composite=True)
+                kind = ChecksumType.COMPOSITE if "-" in text else ChecksumType.FULL_OBJECT
+                return Checksum(algorithm, text, kind)
+    return None
 
 
 def write_check(headers: Headers, key: str) -> Check | None:

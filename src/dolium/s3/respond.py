@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 import json
+from functools import lru_cache
 
 from dolium.asgi.messages import Headers, Response
 from dolium.catalog.objects import ObjectRow

@@ -42,7 +42,13 @@ class Operation:
 
 
 def _operation(
-    name: str, method: str, target: Target, action: Action, subresource: str = "", queries: str = "", **flags: bool
+    name: str,
+    method: str,
+    target: Target,
+    action: Action,
+    subresource: str = "",
+    queries: str = "",
+    **flags: bool,
 ) -> Operation:
     return Operation(name, method, target, action, subresource, frozenset(queries.split()), **flags)
 
@@ -92,15 +98,65 @@ OPERATIONS: tuple[Operation, ...] = (
 
 # Parameters that select an operation somewhere in S3, built here or not.
 _SUBRESOURCES = frozenset(
-    "accelerate acl analytics attributes cors delete encryption intelligent-tiering inventory legal-hold lifecycle "
-    "list-type location logging metadataConfiguration metadataTable metrics notification object-lock ownershipControls "
-    "policy policyStatus publicAccessBlock renameObject replication requestPayment restore retention select select-type "
-    "session tagging torrent uploadId uploads versioning versions website append position".split()
+    [
+        "accelerate",
+        "acl",
+        "analytics",
+        "attributes",
+        "cors",
+        "delete",
+        "encryption",
+        "intelligent-tiering",
+        "inventory",
+        "legal-hold",
+        "lifecycle",
+        "list-type",
+        "location",
+        "logging",
+        "metadataConfiguration",
+        "metadataTable",
+        "metrics",
+        "notification",
+        "object-lock",
+        "ownershipControls",
+        "policy",
+        "policyStatus",
+        "publicAccessBlock",
+        "renameObject",
+        "replication",
+        "requestPayment",
+        "restore",
+        "retention",
+        "select",
+        "select-type",
+        "session",
+        "tagging",
+        "torrent",
+        "uploadId",
+        "uploads",
+        "versioning",
+        "versions",
+        "website",
+        "append",
+        "position",
+    ]
 )
 # Parameters of signatures, and the name that SDKs give their calls.
 _SIGNING = frozenset(
-    "X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-SignedHeaders X-Amz-Signature "
-    "X-Amz-Security-Token X-Amz-Content-Sha256 AWSAccessKeyId Signature Expires x-id".split()
+    [
+        "X-Amz-Algorithm",
+        "X-Amz-Credential",
+        "X-Amz-Date",
+        "X-Amz-Expires",
+        "X-Amz-SignedHeaders",
+        "X-Amz-Signature",
+        "X-Amz-Security-Token",
+        "X-Amz-Content-Sha256",
+        "AWSAccessKeyId",
+        "Signature",
+        "Expires",
+        "x-id",
+    ]
 )
 _TABLE = {(op.method, op.target, op.subresource, op.copies): op for op in OPERATIONS}
 _METHODS = frozenset(op.method for op in OPERATIONS)
@@ -121,7 +177,9 @@ def route(method: str, target: Target, query: Mapping[str, str], fields: Contain
     if method not in ("GET", "HEAD"):
         for name in query:
             if name != subresource and name not in operation.queries and not _signs(name):
-                raise Malformed("NotImplemented", f"The query parameter {name!r} is not known to {operation.name}")
+                raise Malformed(
+                    "NotImplemented", f"The query parameter {name!r} is not known to {operation.name}"
+                )
     return operation
 
 
@@ -135,8 +193,12 @@ def _find(method: str, target: Target, subresource: str, copies: bool) -> Operat
     if operation is not None:
         return operation
     if copies:
-        raise Malformed("InvalidArgument", "x-amz-copy-source is not for this operation", ArgumentName="x-amz-copy-source")
+        raise Malformed(
+            "InvalidArgument", "x-amz-copy-source is not for this operation", ArgumentName="x-amz-copy-source"
+        )
     if subresource or method not in _METHODS:
         raise Malformed("NotImplemented")
-    allowed = ", ".join(sorted({op.method for op in OPERATIONS if op.target is target and not op.subresource}))
+    allowed = ", ".join(
+        sorted({op.method for op in OPERATIONS if op.target is target and not op.subresource})
+    )
     raise Malformed("MethodNotAllowed", Method=method, ResourceType=target.name, AllowedMethods=allowed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dolium.asgi.messages import Response
+from dolium.catalog.objects import Part
 from dolium.errors import Malformed
 from dolium.objects import get
 from dolium.s3.call import Call
@@ -18,7 +19,9 @@ _KNOWN = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSi
 
 async def get_attributes(call: Call) -> Response:
     """The attributes that the header asks for, and no other."""
-    asked = {name.strip() for name in (call.header(b"x-amz-object-attributes") or "").split(",") if name.strip()}
+    asked = {
+        name.strip() for name in (call.header(b"x-amz-object-attributes") or "").split(",") if name.strip()
+    }
     if not asked or not asked <= _KNOWN:
         raise Malformed(
             "InvalidArgument", "Invalid attribute name specified.",
@@ -42,9 +45,11 @@ async def get_attributes(call: Call) -> Response:
     return response
 
 
-def _parts(call: Call, found: list[get.Part], checksum: Checksum | None) -> AttributeParts:
+def _parts(call: Call, found: list[Part], checksum: Checksum | None) -> AttributeParts:
     limit = int_of("x-amz-max-parts", call.header(b"x-amz-max-parts") or "1000", 0, 999_999_999)
-    marker = int_of("x-amz-part-number-marker", call.header(b"x-amz-part-number-marker") or "0", 0, 999_999_999)
+    marker = int_of(
+        "x-amz-part-number-marker", call.header(b"x-amz-part-number-marker") or "0", 0, 999_999_999
+    )
     behind = [part for part in found if part.number > marker]
     limit = min(limit, 1000)
     return AttributeParts(

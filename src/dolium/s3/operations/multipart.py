@@ -10,7 +10,7 @@ from dolium.objects import multipart
 from dolium.objects.multipart import ChosenPart, PartIntake
 from dolium.s3.body import Incoming, read_document, receive_into, with_algorithm
 from dolium.s3.call import Call
-from dolium.s3.demands import refuse_unbuilt, stored_headers, write_check
+from dolium.s3.demands import object_checksum, refuse_unbuilt, stored_headers, write_check
 from dolium.s3.operations.listing import encoding_of, limit_of
 from dolium.s3.operations.objects import int_of
 from dolium.s3.respond import empty, kept_headers, xml
@@ -40,9 +40,11 @@ def _upload(call: Call, *, completed: bool = False) -> Upload:
 async def create(call: Call) -> Response:
     """Begin an upload."""
     refuse_unbuilt(call)
-    name, kind_name = call.header(b"x-amz-checksum-algorithm"), call.header(b"x-amz-checksum-type")
-    algorithm = None if name is None else checksums.parse_algorithm(name)
-    kind = checksums.multipart_type(algorithm, kind_name)
+    algorithm, kind = checksums.read_algorithm(call.headers), checksums.read_checksum_type(call.headers)
+    if algorithm is not None:
+        kind = checksums.multipart_type(algorithm, kind)
+    elif kind is not None:
+        raise Malformed("InvalidRequest", "x-amz-checksum-type needs x-amz-checksum-algorithm")
     upload = await call.site.bridge.settle(
         multipart.begin(
             call.site.service,
@@ -91,9 +93,9 @@ async def upload_part(call: Call) -> Response:
 async def complete(call: Call) -> Response:
     """Make the object of its parts. It may be repeated."""
     check = write_check(call.headers, call.key)
-    document = read_complete(await read_document(call))
+    expected = object_checksum(call.headers)
+    document = read_complete(await read_document(call, describes_body=False))
     upload = _upload(call, completed=True)
-    sent = checksums.read_checksum(call.headers, of_body=False)
     size = call.header(b"x-amz-mp-object-size")
     chosen = [ChosenPart(part.number, part.etag, part.checksum) for part in document]
     service = call.site.service
@@ -104,7 +106,7 @@ async def complete(call: Call) -> Response:
             call.found,
             upload,
             chosen,
-            expected=sent.checksum,
+            expected=expected,
             size=None if size is None else int_of("x-amz-mp-object-size", size, 0, 1 << 50),
             check=check,
             quota=call.quota(),
@@ -169,7 +171,10 @@ async def list_uploads(call: Call) -> Response:
     query = call.query
     limit = limit_of(call, "max-uploads")
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    marker = (query.get("key-marker", ""), query.get("upload-id-marker", "") if query.get("key-marker") else "")
+    marker = (
+        query.get("key-marker", ""),
+        query.get("upload-id-marker", "") if query.get("key-marker") else "",
+    )
     with call.site.service.database.reading() as read:
         found = uploads.list_uploads(
             read, call.found.id, prefix=prefix, delimiter=delimiter, after=marker, limit=limit

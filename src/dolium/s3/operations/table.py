@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dolium.asgi.messages import Response
 from dolium.s3.call import Call
 from dolium.s3.operations import attributes, buckets, copies, listing, multipart, objects, probes
-from dolium.s3.route import OPERATIONS
+from dolium.s3.route import OPERATIONS, Target
 
 __all__ = ["HANDLERS"]
 
@@ -35,8 +35,9 @@ HANDLERS: dict[str, Handler] = {
     "CompleteMultipartUpload": multipart.complete,
     "AbortMultipartUpload": multipart.abort,
     "ListParts": multipart.list_parts,
-} | {
-    operation.name: probes.bucket_setting if operation.name.startswith("GetBucket:") else probes.object_setting
-    for operation in OPERATIONS
-    if ":" in operation.name
+    **{
+        operation.name: probes.bucket_setting if operation.target is Target.BUCKET else probes.object_setting
+        for operation in OPERATIONS
+        if ":" in operation.name
+    },
 }
