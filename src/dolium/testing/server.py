@@ -52,7 +52,10 @@ class Site:
 
 
 class LiveServer:
-    """`python -m dolium serve` over `folder/data`, with a key of its own. Use it as a context manager."""
+    """`python -m dolium serve` over `folder/data`, with a key of its own. Use it as a context manager.
+
+    `program` starts another dolium than the one this runs in.
+    """
 
     def __init__(
         self,
@@ -61,12 +64,12 @@ class LiveServer:
         workers: int = 2,
         access_key: str = "DOLIUMTESTKEY0000001",
         secret_key: str = "dolium/test+secret/for-machines-only=0001",
-        python: str = sys.executable,
+        program: tuple[str, ...] = (sys.executable, "-m", "dolium"),
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.log_file = folder / "server.log"
-        self._python = python
+        self._program = program
         self._workers = workers
         self._authority: Authority = make_authority(folder / "tls")
         plain, tls = free_ports(2)
@@ -77,7 +80,7 @@ class LiveServer:
     @property
     def command(self) -> list[str]:
         return [
-            *(self._python, "-m", "dolium", "serve"),
+            *(*self._program, "serve"),
             *("--data", str(self.data), "--workers", str(self._workers)),
             *("--listen", self.http.host, "--listen", self.https.url),
             *("--tls-cert", str(self._authority.cert_file), "--tls-key", str(self._authority.key_file)),
