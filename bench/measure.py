@@ -18,14 +18,14 @@ from bench.client import Client
 from bench.rows import BUCKET, Bench, Row, put_all
 from bench.server import Running, running
 from bench.subjects import PRODUCT, Launch, Subject
-from bench.tools import TOOLS, MissingTool
+from bench.tools import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from bench.loads import Load
 
-__all__ = ["Cell", "folder", "live", "measure", "measure_row"]
+__all__ = ["Cell", "fill", "folder", "live", "measure", "measure_row"]
 
 _BUCKET_SECONDS = 30.0
 
@@ -76,18 +76,17 @@ def measure(
     mine = [row for row in wanted if subject.name == PRODUCT or not row.flat]
     cells: dict[str, Cell] = {}
     with folder() as data:
+        launch = subject.launch(data)  # once: SeaweedFS remembers its ports
         for objects, stage in groupby(sorted(mine, key=lambda row: row.objects), key=lambda row: row.objects):
             named = list(stage)
             try:
                 if objects:
                     say(f"{subject.name}: filling {objects:,} objects")
-                    _fill(subject, data, work, objects, seconds)
-                with live(subject.launch(data), data) as (server, client):
+                    fill(subject, launch, data, work, objects)
+                with live(launch, data) as (server, client):
                     for row in named:
                         cells[row.name] = measure_row(server, Bench(client, work, seconds), row)
                         say(f"{subject.name}: {row.name} {_short(cells[row.name], row)}")
-            except MissingTool:
-                raise
             except (RuntimeError, OSError, subprocess.SubprocessError) as error:
                 say(f"{subject.name}: {error}")
                 for row in named:
@@ -124,16 +123,16 @@ def _value(load: Load, unit: str) -> float:
     return (load.moved / 1e6 if unit == "MB/s" else load.requests) / load.seconds
 
 
-def _fill(subject: Subject, data: Path, work: Path, count: int, seconds: int) -> None:
+def fill(subject: Subject, launch: Launch, data: Path, work: Path, count: int) -> None:
     """A bucket with `count` objects: directly where the subject knows a way, else through S3."""
     bucket = fills.bucket(count)
-    with live(subject.launch(data), data) as (_, client):
+    with live(launch, data) as (_, client):
         _make_bucket(client, bucket)
         client.put(bucket, fills.TEMPLATE_KEY, fills.TEMPLATE_BODY)
         if subject.fill is None:
             body = work / "template"
             body.write_bytes(fills.TEMPLATE_BODY)
-            put_all(Bench(client, work, seconds), bucket, [fills.key(n) for n in range(count)], body)
+            put_all(Bench(client, work, seconds=0), bucket, [fills.key(n) for n in range(count)], body)
     if subject.fill is not None:
         subject.fill(data, bucket, count)
     os.sync()
