@@ -67,6 +67,7 @@ class LiveServer:
         program: tuple[str, ...] = (sys.executable, "-m", "dolium"),
     ) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
         self.log_file = folder / "server.log"
         self._program = program

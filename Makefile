@@ -1,0 +1,69 @@
+# make serve     run dolium; arguments pass on: make serve ARGS='--listen 0.0.0.0:9000 --workers 4'
+# make test      run the tests; arguments pass on: make test ARGS='tests/clients -k rclone'
+# make check     formatting, lint, types and the import contract
+# make bench     measure dolium beside its peers (installs them first; Go builds some)
+# make tools     build the clients that come as Go programs into .tools/bin
+# make wheel     build dist/*.whl
+# make lock      renew the lock files
+# make clean     remove what these made (never your data)
+#
+# All it needs is Python 3.11 or newer and PyPI. Another Python than `python3`: make PYTHON=python3.12 serve
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+MC := github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
+
+.PHONY: serve test check bench tools wheel lock clean
+
+serve: $(VENV)/.runs
+	@exec $(BIN)/python -m dolium serve $(ARGS)
+
+test: $(VENV)/.develops
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.develops
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.develops
+	$(BIN)/python -m bench $(ARGS)
+
+tools: .tools/bin/mc
+
+.tools/bin/mc:
+	@command -v go >/dev/null || { echo "make tools: Go is not installed" >&2; exit 1; }
+	GOBIN="$(CURDIR)/.tools/bin" go install $(MC)
+
+wheel: $(VENV)/.runs
+	$(BIN)/python -m hatchling build -t wheel -d dist
+
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --no-annotate
+
+lock: $(VENV)/.develops
+	$(LOCK) --group dev --output-file requirements-dev.lock
+	$(LOCK) --group build --constraints requirements-dev.lock --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .tools dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. Everything comes by the hashes of a lock file; the package itself is installed in place.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dolium needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runs: requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.develops: requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $(VENV)/.runs $@
