@@ -19,7 +19,15 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from dolium.config.nodes import Where, choice, integer, items, seconds, size, text
-from dolium.config.settings import LOG_LEVELS, Settings, override, parse_host_pattern, parse_listen
+from dolium.config.settings import (
+    LOG_LEVELS,
+    METRICS,
+    REQUEST_LOGS,
+    Settings,
+    override,
+    parse_host_pattern,
+    parse_listen,
+)
 from dolium.errors import ConfigError
 from dolium.values import Durability
 
@@ -46,6 +54,8 @@ _KEYS: dict[str, tuple[str, _Read] | dict[str, tuple[str, _Read]]] = {
     "garbage_grace": ("garbage_grace", seconds),
     "drain": ("drain", seconds),
     "log_level": ("log_level", choice(*LOG_LEVELS)),
+    "request_log": ("request_log", choice(*REQUEST_LOGS)),
+    "metrics": ("metrics", choice(*METRICS)),
 }
 
 

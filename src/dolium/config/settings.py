@@ -19,6 +19,8 @@ from dolium.wire.names import Hosts
 
 __all__ = [
     "LOG_LEVELS",
+    "METRICS",
+    "REQUEST_LOGS",
     "Listen",
     "Settings",
     "override",
@@ -28,6 +30,8 @@ __all__ = [
 ]
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+REQUEST_LOGS = ("all", "failures", "off")
+METRICS = ("local", "all", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ class Settings:
     of a store's file system that uploads leave free. `inline_limit`: objects up to this size lie in the
     catalog (docs/decisions/0004). `garbage_grace`: how long the bytes of an object that was replaced or
     deleted stay for those who are still reading it; choose it above the longest download.
-    `drain`: how long requests may go on after SIGTERM.
+    `drain`: how long requests may go on after SIGTERM. `request_log`: a line for every request, for those
+    that failed (5xx, broken connections), or none. `metrics`: who may read `/_metrics`: peers on this
+    machine, everybody, or nobody.
     """
 
     data: Path = Path("dolium-data")
@@ -65,12 +71,14 @@ class Settings:
     master_key: Secret | None = None
     store: Path | None = None
     durability: Durability = Durability.STRICT
-    min_free: int = 1 << 30
+    min_free: int = 256 << 20
     inline_limit: int = 16 << 10
     max_object: int = 5 << 30
     garbage_grace: int = 3600
     drain: int = 30
     log_level: str = "info"
+    request_log: str = "all"
+    metrics: str = "local"
 
     @property
     def store_root(self) -> Path:
@@ -100,6 +108,8 @@ class Settings:
             "garbage_grace": self.garbage_grace,
             "drain": self.drain,
             "log_level": self.log_level,
+            "request_log": self.request_log,
+            "metrics": self.metrics,
         }
 
 

@@ -1,0 +1,160 @@
+"""`dolium key`: access keys.
+
+A secret is printed once, when the key is issued, and never again. It is never taken from the arguments,
+where every process of the machine can read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from dolium.catalog import access_keys, people, tenancies
+from dolium.catalog.access_keys import AccessKey, ListedKey, Scope
+from dolium.catalog.database import Read, Transaction
+from dolium.cli.options import Commands, command, expiry, open_catalog, open_folder_sealer, verbs
+from dolium.cli.output import moment, show, show_all
+from dolium.errors import Malformed, RecordNotFound
+from dolium.identity.credentials import Credentials, add_key, from_environment, from_text, generate
+from dolium.identity.seal import Sealer
+
+__all__ = ["add"]
+
+_IMPORT = """\
+The key is read from DOLIUM_ACCESS_KEY_ID and DOLIUM_SECRET_ACCESS_KEY if they are set, else from standard
+input: two lines, the id and the secret; or JSON objects with access_key and secret_key (or AWS's AccessKeyId
+and SecretAccessKey), one or many."""
+
+
+def add(commands: Commands) -> None:
+    key = verbs(commands, "key", "Access keys.")
+    issue = command(key, "issue", "Make an access key and print it, once.", _issue, listing=True)
+    _add_holder(issue)
+    taken = command(
+        key, "import", "Take in keys that people already have.", _import, listing=True, more=_IMPORT
+    )
+    _add_holder(taken)
+    listed = command(key, "list", "List access keys, without secrets.", _list, listing=True)
+    listed.add_argument("--tenancy")
+    listed.add_argument("--person")
+    one = command(key, "show", "Show an access key, without its secret.", _show, listing=True)
+    one.add_argument("key_id", metavar="KEY")
+    gone = command(key, "revoke", "Revoke access keys for good, in every worker at once.", _revoke)
+    gone.add_argument("key_id", metavar="KEY", nargs="+")
+
+
+def _add_holder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tenancy", help="(default: the only one)")
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--person")
+    whose.add_argument("--service", action="store_true", help="a key of the tenancy itself")
+    parser.add_argument("--description", default="")
+    parser.add_argument("--expires", type=expiry, metavar="WHEN", help="90d, 2026-12-31 or never (default)")
+    parser.add_argument("--read-only", action="store_true")
+    parser.add_argument("--bucket", help="only this bucket")
+    parser.add_argument("--prefix", default="", help="only keys that start so (with --bucket)")
+
+
+def _record(key: ListedKey) -> dict[str, Any]:
+    return {
+        "access_key": key.key_id,
+        "tenancy": key.tenancy,
+        "person": key.person,
+        "description": key.description,
+        "read_only": key.scope.read_only,
+        "bucket": key.scope.bucket,
+        "prefix": key.scope.prefix,
+        "created": moment(key.created_ms),
+        "expires": moment(key.expires_ms),
+        "revoked": moment(key.revoked_ms),
+    }
+
+
+def _tenancy_id(read: Read, name: str | None) -> int:
+    if name is not None:
+        return tenancies.get(read, name).id
+    every = tenancies.every(read)
+    if len(every) != 1:
+        raise Malformed("InvalidArgument", "there is more than one tenancy; choose with --tenancy")
+    return every[0].id
+
+
+def _enter(tx: Transaction, args: argparse.Namespace, sealer: Sealer, credentials: Credentials) -> AccessKey:
+    return add_key(
+        tx,
+        sealer,
+        credentials,
+        tenancy_id=_tenancy_id(tx, args.tenancy),
+        person_id=None if args.service else people.get(tx, args.person).id,
+        description=args.description,
+        scope=Scope(read_only=args.read_only, bucket=args.bucket, prefix=args.prefix),
+        expires_ms=args.expires,
+    )
+
+
+def _issue(args: argparse.Namespace) -> int:
+    credentials = generate()
+    with open_catalog(args) as database:
+        sealer = open_folder_sealer(args, database)
+        key = database.write(lambda tx: _enter(tx, args, sealer, credentials))
+    show(
+        {
+            "access_key": key.key_id,
+            "secret_key": credentials.secret.reveal(),
+            "expires": moment(key.expires_ms),
+        },
+        as_json=args.json,
+    )
+    if not args.json:
+        print("The secret is not shown again.", file=sys.stderr)
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    given = from_environment(os.environ)
+    every = [given] if given is not None else from_text(sys.stdin.read())
+
+    def write(tx: Transaction) -> list[AccessKey]:
+        return [_enter(tx, args, sealer, credentials) for credentials in every]
+
+    with open_catalog(args) as database:
+        sealer = open_folder_sealer(args, database)
+        keys = database.write(write)
+    records = [{"access_key": key.key_id, "expires": moment(key.expires_ms)} for key in keys]
+    show_all(records, as_json=args.json, columns=("access_key", "expires"))
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    with open_catalog(args) as database, database.reading() as read:
+        keys = access_keys.listed(
+            read,
+            tenancy_id=tenancies.get(read, args.tenancy).id if args.tenancy else None,
+            person_id=people.get(read, args.person).id if args.person else None,
+        )
+    columns = ("access_key", "tenancy", "person", "description", "expires", "revoked")
+    show_all([_record(key) for key in keys], as_json=args.json, columns=columns)
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    with open_catalog(args) as database, database.reading() as read:
+        key = access_keys.get(read, args.key_id)
+        found = access_keys.listed(read, tenancy_id=key.tenancy_id, person_id=key.person_id)
+    for one in found:
+        if one.key_id == args.key_id:
+            show(_record(one), as_json=args.json)
+            return 0
+    raise RecordNotFound("access key", args.key_id)
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    def write(tx: Transaction) -> None:
+        for key_id in args.key_id:
+            access_keys.revoke(tx, key_id)
+
+    with open_catalog(args) as database:
+        database.write(write)
+    return 0

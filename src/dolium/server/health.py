@@ -1,0 +1,170 @@
+"""Is this process alive, can it serve, and what has been counted: `/_health/live`, `/_health/ready`,
+`/_metrics`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from dolium.asgi.bridge import Bridge
+from dolium.asgi.messages import Response, Scope, Send
+from dolium.catalog.database import Database
+from dolium.errors import CatalogError, StoreError
+from dolium.server.meters import Meters
+from dolium.stores.contract import BlobStore, ReportsSpace, unwrap
+from dolium.stores.leaves.disk import Disk
+from dolium.values import Space
+
+__all__ = ["Health"]
+
+_PROBE_SECONDS = 5.0
+
+
+class Health:
+    """One per process. `stores` by their number in the catalog, with their names."""
+
+    def __init__(
+        self,
+        database: Database,
+        stores: Mapping[int, tuple[str, BlobStore]],
+        bridge: Bridge,
+        meters: Meters,
+        *,
+        metrics: str,
+    ) -> None:
+        self._database = database
+        self._stores = stores
+        self._bridge = bridge
+        self._meters = meters
+        self._metrics = metrics
+
+    async def answer(self, scope: Scope, send: Send) -> bool:
+        """Answer if the path is one of ours, else False."""
+        path: bytes = scope["raw_path"]
+        if path == b"/_health/live":
+            response = _json(200, {"status": "live"})
+        elif path == b"/_health/ready":
+            response = await self._ready()
+        elif path == b"/_metrics" and self._may_read_metrics(scope):
+            response = await self._metrics_page()
+        else:
+            return False
+        if scope["method"] not in {"GET", "HEAD"}:
+            response = _json(405, {"status": "only GET and HEAD are known here"})
+            response.headers.append((b"allow", b"GET, HEAD"))
+        elif scope["method"] == "HEAD":
+            response.body = b""
+        await response.send(scope, send)
+        return True
+
+    async def _ready(self) -> Response:
+        """503 says in words what is down."""
+        states = {"catalog": self._catalog_state()}
+        for number, (name, store) in self._stores.items():
+            states[f"store {name}"] = await self._store_state(number, store)
+        ready = all(state == "ready" for state in states.values())
+        return _json(200 if ready else 503, {"status": "ready" if ready else "not ready", **states})
+
+    def _catalog_state(self) -> str:
+        try:
+            self._database.one("SELECT 1")
+        except CatalogError as error:
+            return error.message
+        return "ready"
+
+    async def _store_state(self, number: int, store: BlobStore) -> str:
+        # In a thread and with an end: a hung file system must not hang the question.
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                return await self._bridge.run(number, _store_state, store)
+        except StoreError as error:
+            return error.message
+        except TimeoutError:
+            return f"no answer within {_PROBE_SECONDS:.0f} s"
+
+    def _may_read_metrics(self, scope: Scope) -> bool:
+        if self._metrics == "local":
+            client = scope.get("client")
+            return client is not None and _is_loopback(str(client[0]))
+        return self._metrics == "all"
+
+    async def _metrics_page(self) -> Response:
+        gauges = [*self._usage(), await self._space()]
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Given([*self._meters.collect(), *gauges]))
+        text = generate_latest(registry)
+        return Response(200, [(b"content-type", CONTENT_TYPE_LATEST.encode()), _length(text)], text)
+
+    def _usage(self) -> Iterable[Metric]:
+        objects = GaugeMetricFamily("dolium_objects", "Versions of objects", labels=("tenancy",))
+        stored = GaugeMetricFamily("dolium_stored_bytes", "Bytes of objects", labels=("tenancy",))
+        quota = GaugeMetricFamily("dolium_quota_bytes", "Quota, where there is one", labels=("tenancy",))
+        rows = self._database.all(
+            "SELECT t.name, coalesce(u.objects, 0), coalesce(u.bytes, 0), t.quota_bytes FROM tenancies t "
+            "LEFT JOIN tenancy_usage u ON u.tenancy_id = t.id ORDER BY t.name"
+        )
+        for name, count, size, limit in rows:
+            objects.add_metric((name,), count)
+            stored.add_metric((name,), size)
+            if limit is not None:
+                quota.add_metric((name,), limit)
+        garbage = GaugeMetricFamily("dolium_garbage_blobs", "Blobs that wait for their grace to end")
+        row = self._database.one("SELECT count(*) FROM garbage")
+        garbage.add_metric((), row[0] if row else 0)
+        return (objects, stored, quota, garbage)
+
+    async def _space(self) -> Metric:
+        family = GaugeMetricFamily("dolium_store_bytes", "Room of a store", labels=("store", "kind"))
+        for number, (name, store) in self._stores.items():
+            reports = unwrap(store, ReportsSpace)
+            if reports is None:
+                continue
+            try:
+                async with asyncio.timeout(_PROBE_SECONDS):
+                    space: Space = await self._bridge.run(number, reports.space)
+            except (StoreError, TimeoutError):
+                continue  # down: its room is not known, and readiness says that it is down
+            family.add_metric((name, "total"), space.total)
+            family.add_metric((name, "free"), space.free)
+        return family
+
+
+class _Given(Collector):
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _store_state(store: BlobStore) -> str:
+    disk = unwrap(store, Disk)
+    if disk is not None:
+        disk.identify()
+        if disk.suspect:
+            return "a write to the disk of this store failed; it is asked again soon"
+    return "ready"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _json(status: int, facts: Mapping[str, str]) -> Response:
+    text = json.dumps(facts).encode() + b"\n"
+    headers = [(b"content-type", b"application/json"), _length(text), (b"cache-control", b"no-store")]
+    return Response(status, headers, text)
+
+
+def _length(text: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", str(len(text)).encode()

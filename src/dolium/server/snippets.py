@@ -1,0 +1,75 @@
+"""Configurations to paste, with the address and the keys filled in: those of `docs/clients.md`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dolium.config.settings import Listen
+
+__all__ = ["Snippet", "endpoint_of", "snippets"]
+
+
+class Snippet(NamedTuple):
+    """`title` says where it goes."""
+
+    title: str
+    text: str
+
+
+def endpoint_of(listen: tuple[Listen, ...]) -> Listen:
+    """The address that a client on this machine uses: http before https, loopback for "all addresses"."""
+    first = next((one for one in listen if one.scheme == "http"), listen[0])
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(first.host, first.host)  # noqa: S104 - read, not bound
+    return Listen(first.scheme, loopback, first.port)
+
+
+def snippets(endpoint: Listen, access_key: str, secret_key: str, region: str) -> list[Snippet]:
+    """For s3cmd, mc, rclone, aws and Python, in this order."""
+    url = str(endpoint)
+    host = url.partition("://")[2]
+    return [
+        Snippet("~/.s3cfg (s3cmd)", _s3cfg(host, access_key, secret_key, secure=endpoint.scheme == "https")),
+        Snippet("mc", f"mc alias set dolium {url} {access_key} {secret_key}"),
+        Snippet("~/.config/rclone/rclone.conf", _rclone(url, access_key, secret_key)),
+        Snippet("~/.aws/credentials", _aws_credentials(access_key, secret_key)),
+        Snippet("~/.aws/config", f"[profile dolium]\nregion = {region}\nendpoint_url = {url}"),
+        Snippet("environment (aws cli, boto3, s5cmd)", _environment(url, access_key, secret_key, region)),
+        Snippet("Python: s3fs and xarray", _python(url, access_key, secret_key)),
+    ]
+
+
+def _s3cfg(host: str, access_key: str, secret_key: str, *, secure: bool) -> str:
+    return (
+        f"[default]\naccess_key = {access_key}\nhost_base = {host}\nhost_bucket = {host}\n"
+        f"secret_key = {secret_key}\nuse_https = {secure}\nsignature_v2 = False"
+    )
+
+
+def _rclone(url: str, access_key: str, secret_key: str) -> str:
+    return (
+        f"[dolium]\ntype = s3\nprovider = Other\naccess_key_id = {access_key}\n"
+        f"secret_access_key = {secret_key}\nendpoint = {url}\nno_check_bucket = true\n"
+        "list_version = 2\nlist_url_encode = true"
+    )
+
+
+def _aws_credentials(access_key: str, secret_key: str) -> str:
+    return f"[dolium]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}"
+
+
+def _environment(url: str, access_key: str, secret_key: str, region: str) -> str:
+    return (
+        f"export AWS_ACCESS_KEY_ID={access_key}\nexport AWS_SECRET_ACCESS_KEY={secret_key}\n"
+        f"export AWS_ENDPOINT_URL={url}\nexport AWS_REGION={region}"
+    )
+
+
+def _python(url: str, access_key: str, secret_key: str) -> str:
+    return (
+        "import s3fs, xarray\n"
+        f'fs = s3fs.S3FileSystem(key="{access_key}", secret="{secret_key}",\n'
+        f'                       client_kwargs={{"endpoint_url": "{url}"}})\n'
+        'fs.mkdir("my-bucket")\n'
+        'dataset.to_zarr(s3fs.S3Map("my-bucket/data.zarr", s3=fs), mode="w", consolidated=True)\n'
+        'xarray.open_zarr(s3fs.S3Map("my-bucket/data.zarr", s3=fs), consolidated=True)'
+    )

@@ -1,0 +1,118 @@
+"""Settings to live parts: everything that one process needs to serve, built once, in the process itself.
+
+No connection, thread or descriptor of it crosses a fork: the parent builds nothing, each worker all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dolium.asgi.bridge import Bridge
+from dolium.catalog import stores
+from dolium.catalog.sqlite import SqliteDatabase
+from dolium.catalog.stores import StoreRecord
+from dolium.config.settings import Settings
+from dolium.errors import ConfigError
+from dolium.identity.directory import Directory
+from dolium.identity.keys import KeyRing, open_sealer
+from dolium.objects.service import Limits, ObjectService
+from dolium.s3.app import S3App
+from dolium.s3.call import Site
+from dolium.s3.route import OPERATIONS
+from dolium.server.app import App
+from dolium.server.first_run import DEFAULT_STORE
+from dolium.server.health import Health
+from dolium.server.housekeeping import Housekeeper
+from dolium.server.meters import Meters
+from dolium.server.telemetry import RequestLog
+from dolium.stores.contract import BlobStore
+from dolium.stores.leaves.disk import Disk, Options
+from dolium.wire.names import Hosts
+
+__all__ = ["Wired", "build", "meters_folder"]
+
+_ROUND_SECONDS = 60.0
+
+
+def meters_folder(settings: Settings) -> Path:
+    """Where the workers of one service leave their counts."""
+    return settings.data / "run" / "meters"
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """The parts of a process. `app` is the ASGI app; `close` when its last request has ended."""
+
+    app: App
+    service: ObjectService
+    keys: KeyRing
+    bridge: Bridge
+    meters: Meters
+    requests: RequestLog | None
+    housekeeper: Housekeeper
+
+    def close(self) -> None:
+        if self.requests is not None:
+            self.requests.close()
+        self.housekeeper.close()
+        self.bridge.close()
+        self.service.close()
+        self.meters.close()
+
+
+def build(settings: Settings) -> Wired:
+    """Build everything and start what runs beside requests.
+
+    Raises ConfigError (master key, no store), CatalogUnavailable. A store that is down is no error here:
+    the service starts, says that it is not ready, and comes back with the store.
+    """
+    database = SqliteDatabase(settings.data)
+    try:
+        keys = KeyRing(database, open_sealer(database, settings.data, settings.master_key))
+        records = stores.every(database)
+        live = {record.id: _open(record, settings) for record in records}
+        default = next((record.id for record in records if record.name == DEFAULT_STORE), None)
+        if default is None:
+            raise ConfigError("the catalog knows no store; start the service with dolium serve")
+    except BaseException:
+        database.close()
+        raise
+    service = ObjectService(database, live, default, _limits(settings))
+    bridge = Bridge()
+    hosts = Hosts(settings.hosts)
+    site = Site(service, bridge, Directory(database), settings.region)
+    meters = Meters(meters_folder(settings), [operation.name for operation in OPERATIONS])
+    named = {record.id: (record.name, live[record.id]) for record in records}
+    health = Health(database, named, bridge, meters, metrics=settings.metrics)
+    requests = (
+        None
+        if settings.request_log == "off"
+        else RequestLog(failures_only=settings.request_log == "failures")
+    )
+    housekeeper = Housekeeper(
+        service, settings.data, every=min(_ROUND_SECONDS, settings.garbage_grace / 4 + 0.1)
+    )
+    housekeeper.start()
+    app = App(S3App(site, keys, hosts), health, hosts, meters, requests)
+    return Wired(app, service, keys, bridge, meters, requests, housekeeper)
+
+
+def _open(record: StoreRecord, settings: Settings) -> BlobStore:
+    if record.kind != "disk" or record.name != DEFAULT_STORE:
+        raise ConfigError(f"the catalog names a store {record.name!r} of kind {record.kind!r}, unknown here")
+    options = Options(
+        root=settings.store_root,
+        durability=settings.durability,
+        expected_uuid=record.uuid,
+        min_free_bytes=settings.min_free,
+    )
+    return Disk(options, store_id=record.name)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        inline_bytes=settings.inline_limit,
+        grace_ms=settings.garbage_grace * 1000,
+        object_bytes=settings.max_object,
+    )
