@@ -32,11 +32,10 @@ __all__ = [
     "header_name",
     "multipart_etag",
     "multipart_type",
+    "parse_algorithm",
     "parse_content_md5",
     "parse_value",
-    "read_algorithm",
     "read_checksum",
-    "read_checksum_type",
     "verify",
 ]
 
@@ -132,8 +131,10 @@ class SentChecksum:
 _NOTHING = SentChecksum()
 
 
-def read_checksum(headers: Headers) -> SentChecksum:
-    """Raises Malformed (InvalidRequest): several or unknown algorithms, a value that is none, an algorithm
+def read_checksum(headers: Headers, *, of_body: bool = True) -> SentChecksum:
+    """`of_body=False` for CompleteMultipartUpload, whose header speaks of the object, not of the document.
+
+    Raises Malformed (InvalidRequest): several or unknown algorithms, a value that is none, an algorithm
     announced without a value, a trailer for a body that can have none.
     """
     value: bytes | None = None
@@ -152,6 +153,8 @@ def read_checksum(headers: Headers) -> SentChecksum:
                     "InvalidRequest", "The algorithm type you specified in x-amz-checksum- header is invalid."
                 )
             value = text
+        elif not of_body:
+            continue
         elif name == b"x-amz-trailer":
             trailer = _read_trailer(text)
         elif name == b"x-amz-sdk-checksum-algorithm":
@@ -168,7 +171,9 @@ def read_checksum(headers: Headers) -> SentChecksum:
         _check_announced(announced, algorithm)
     if algorithm is None:
         return _NOTHING
-    checksum = None if value is None else Checksum(algorithm, parse_value(algorithm, value))
+    checksum = None
+    if value is not None:
+        checksum = Checksum(algorithm, parse_value(algorithm, value, composite=not of_body))
     return SentChecksum(algorithm, checksum, trailer)
 
 
@@ -221,32 +226,16 @@ def checksum_from_trailers(trailers: Mapping[bytes, bytes], sent: SentChecksum) 
     return Checksum(sent.algorithm, parse_value(sent.algorithm, trailers[sent.trailer]))
 
 
-def read_algorithm(headers: Headers) -> ChecksumAlgorithm | None:
-    """`x-amz-checksum-algorithm`, of CreateMultipartUpload and CopyObject. Raises Malformed."""
-    for name, value in headers:
-        if name == b"x-amz-checksum-algorithm":
-            try:
-                return ChecksumAlgorithm(value.decode("latin-1").upper())
-            except ValueError:
-                raise Malformed(
-                    "InvalidRequest",
-                    "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
-                    f"[{', '.join(ChecksumAlgorithm)}]",
-                ) from None
-    return None
-
-
-def read_checksum_type(headers: Headers) -> ChecksumType | None:
-    """`x-amz-checksum-type`, of CreateMultipartUpload and CompleteMultipartUpload. Raises Malformed."""
-    for name, value in headers:
-        if name == b"x-amz-checksum-type":
-            try:
-                return ChecksumType(value.decode("latin-1").upper())
-            except ValueError:
-                raise Malformed(
-                    "InvalidRequest", "Value for x-amz-checksum-type header is invalid."
-                ) from None
-    return None
+def parse_algorithm(name: str) -> ChecksumAlgorithm:
+    """The value of `x-amz-checksum-algorithm`. Raises Malformed (InvalidRequest)."""
+    try:
+        return ChecksumAlgorithm(name.upper())
+    except ValueError:
+        raise Malformed(
+            "InvalidRequest",
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+            f"[{', '.join(ChecksumAlgorithm)}]",
+        ) from None
 
 
 def parse_content_md5(value: bytes) -> bytes:
@@ -279,22 +268,33 @@ def verify(
 # Multipart -------------------------------------------------------------------------------------------------
 
 
-def multipart_type(algorithm: ChecksumAlgorithm, kind: ChecksumType | None) -> ChecksumType:
-    """The type of a multipart object's checksum, `kind` if it names one.
+def multipart_type(algorithm: ChecksumAlgorithm | None, kind: str | None) -> ChecksumType | None:
+    """The type of a multipart object's checksum: `kind` is what `x-amz-checksum-type` says, if anything.
 
-    CRC64NVME has only FULL_OBJECT, SHA only COMPOSITE; without a name all but CRC64NVME are COMPOSITE.
-    Raises Malformed (InvalidRequest).
+    CRC64NVME has only FULL_OBJECT, SHA only COMPOSITE; without a word all but CRC64NVME are COMPOSITE.
+    None without an algorithm. Raises Malformed (InvalidRequest).
     """
+    if algorithm is None:
+        if kind is not None:
+            raise Malformed(
+                "InvalidRequest",
+                "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
+            )
+        return None
     if kind is None:
         return _FULL_OBJECT if algorithm is _CRC64NVME else _COMPOSITE
-    if (algorithm is _CRC64NVME and kind is _COMPOSITE) or (
-        algorithm not in _COMBINE and kind is _FULL_OBJECT
+    try:
+        chosen = ChecksumType(kind.upper())
+    except ValueError:
+        raise Malformed("InvalidRequest", "Value for x-amz-checksum-type header is invalid.") from None
+    if (algorithm is _CRC64NVME and chosen is _COMPOSITE) or (
+        algorithm not in _COMBINE and chosen is _FULL_OBJECT
     ):
         raise Malformed(
             "InvalidRequest",
-            f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm.",
+            f"The {chosen} checksum type cannot be used with the {algorithm.lower()} checksum algorithm.",
         )
-    return kind
+    return chosen
 
 
 def combined_checksum(

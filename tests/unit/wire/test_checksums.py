@@ -20,11 +20,10 @@ from dolium.wire.checksums import (
     header_name,
     multipart_etag,
     multipart_type,
+    parse_algorithm,
     parse_content_md5,
     parse_value,
-    read_algorithm,
     read_checksum,
-    read_checksum_type,
     verify,
 )
 
@@ -81,6 +80,7 @@ def test_multipart_etag() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "kind", "answer"),
     [
+        (None, None, None),
         (CRC32, None, COMPOSITE),
         (CRC32C, None, COMPOSITE),
         (SHA1, None, COMPOSITE),
@@ -89,18 +89,21 @@ def test_multipart_etag() -> None:
         (CRC32, FULL, FULL),
         (CRC32C, COMPOSITE, COMPOSITE),
         (CRC64, FULL, FULL),
-        (CRC64, COMPOSITE, None),
-        (SHA1, FULL, None),
-        (SHA256, FULL, None),
+        (CRC32, "full_object", FULL),
         (SHA256, COMPOSITE, COMPOSITE),
     ],
 )
 def test_types_of_multipart(
-    algorithm: ChecksumAlgorithm, kind: ChecksumType | None, answer: ChecksumType | None
+    algorithm: ChecksumAlgorithm | None, kind: str | None, answer: ChecksumType | None
 ) -> None:
-    if answer is not None:
-        assert multipart_type(algorithm, kind) is answer
-        return
+    assert multipart_type(algorithm, kind) is answer
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [(CRC64, COMPOSITE), (SHA1, FULL), (SHA256, FULL), (CRC32, "BOTH"), (CRC32, ""), (None, FULL)],
+)
+def test_types_that_multipart_refuses(algorithm: ChecksumAlgorithm | None, kind: str) -> None:
     with pytest.raises(Malformed) as refusal:
         multipart_type(algorithm, kind)
     assert refusal.value.code == "InvalidRequest"
@@ -167,18 +170,19 @@ def test_composite_values() -> None:
             parse_value(CRC32, value, composite=True)
 
 
-def test_algorithm_and_type_headers() -> None:
-    assert read_algorithm([(b"host", b"x")]) is None
-    assert read_algorithm([(b"x-amz-checksum-algorithm", b"sha256")]) is SHA256
-    assert read_checksum_type([]) is None
-    assert read_checksum_type([(b"x-amz-checksum-type", b"FULL_OBJECT")]) is FULL
-    for read, name in (
-        (read_algorithm, b"x-amz-checksum-algorithm"),
-        (read_checksum_type, b"x-amz-checksum-type"),
-    ):
-        with pytest.raises(Malformed) as refusal:
-            read([(name, b"MD4")])
-        assert refusal.value.code == "InvalidRequest"
+def test_names_of_algorithms() -> None:
+    assert parse_algorithm("sha256") is SHA256
+    assert parse_algorithm("CRC64NVME") is CRC64
+    with pytest.raises(Malformed) as refusal:
+        parse_algorithm("MD5")
+    assert refusal.value.code == "InvalidRequest"
+    assert "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]" in refusal.value.message
+
+
+def test_checksum_of_an_object_in_complete() -> None:
+    headers = [(b"x-amz-checksum-crc32", b"y/Q5Jg==-3"), (b"x-amz-sdk-checksum-algorithm", b"SHA1")]
+    assert read_checksum(headers, of_body=False).checksum == Checksum(CRC32, "y/Q5Jg==-3")
+    assert read_checksum([], of_body=False) == SentChecksum()
 
 
 def test_content_md5() -> None:
