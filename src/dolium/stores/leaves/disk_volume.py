@@ -13,7 +13,7 @@ import errno
 import os
 import time
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dolium.errors import (
     BlobCorrupt,
@@ -27,6 +27,9 @@ from dolium.errors import (
 )
 from dolium.stores.leaves import disk_temporary, syscalls
 from dolium.stores.leaves.disk_identity import TEMPORARY, Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Volume"]
 
@@ -76,10 +79,20 @@ class Volume:
 
     def sync(self, descriptor: int) -> None:
         """fsync, if the store is strict. A failure makes the store suspect."""
-        if not self.strict:
-            return
+        if self.strict:
+            with self._distrusting():
+                syscalls.fsync(descriptor)
+
+    def start_writeback(self, descriptor: int, start: int, length: int) -> None:
+        """Begin what `sync` will end, if the store is strict. A failure is as bad as one of the fsync."""
+        if self.strict:
+            with self._distrusting():
+                syscalls.start_writeback(descriptor, start, length)
+
+    @contextlib.contextmanager
+    def _distrusting(self) -> Iterator[None]:
         try:
-            syscalls.fsync(descriptor)
+            yield
         except OSError as error:
             if error.errno not in _FULL:
                 self.distrust()
@@ -144,8 +157,15 @@ class Volume:
                 self._settle(relative, os.fstat(descriptor).st_ino)
         except BaseException:
             syscalls.close(descriptor)
+            self._remove_empty(relative)  # so that the next put makes its entry anew, and syncs that
             raise
         return descriptor
+
+    def _remove_empty(self, relative: str) -> None:
+        with contextlib.suppress(OSError):
+            while relative:
+                syscalls.rmdir(f"{self.root}/{relative}")
+                relative = relative.rpartition("/")[0]
 
     def _make(self, relative: str) -> None:
         made = ""

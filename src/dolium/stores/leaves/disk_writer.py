@@ -75,8 +75,8 @@ class DiskWriter(BlobWriter):
             if taken != len(data):
                 taken = self._write_rest(memoryview(data).cast("B"), taken)
             self._written += taken
-            if self._written - self._begun >= _STEP and self._volume.strict:
-                syscalls.start_writeback(self._descriptor, self._begun, self._written - self._begun)
+            if self._written - self._begun >= _STEP:
+                self._volume.start_writeback(self._descriptor, self._begun, self._written - self._begun)
                 self._begun = self._written
         except BaseException as error:
             self.abort()
