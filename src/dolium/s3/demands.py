@@ -8,13 +8,11 @@ from dolium.asgi.messages import Headers
 from dolium.catalog.objects import Check, ObjectRow
 from dolium.errors import Malformed, ObjectNotFound
 from dolium.s3.call import Call
-from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType
 from dolium.wire import conditions
-from dolium.wire.checksums import header_name, parse_value
 from dolium.wire.conditions import Outcome
 from dolium.wire.headers import decode_value, object_header_lines, read_object_headers
 
-__all__ = ["object_checksum", "refuse_unbuilt", "stored_headers", "write_check"]
+__all__ = ["refuse_unbuilt", "stored_headers", "write_check"]
 
 # Headers that ask for more than is built: ignoring them would be a lie. `x-amz-acl` has harmless values.
 _UNBUILT = (
@@ -51,17 +49,6 @@ def stored_headers(call: Call) -> str:
     return json.dumps(
         [[name.decode("latin-1"), decode_value(value)] for name, value in lines], ensure_ascii=False
     )
-
-
-def object_checksum(headers: Headers) -> Checksum | None:
-    """The checksum that the object of a CompleteMultipartUpload must have. Raises Malformed InvalidRequest."""
-    for name, value in headers:
-        for algorithm in ChecksumAlgorithm:
-            if name.decode("latin-1") == header_name(algorithm):
-                text = parse_value(algorithm, value, composite=True)
-                kind = ChecksumType.COMPOSITE if "-" in text else ChecksumType.FULL_OBJECT
-                return Checksum(algorithm, text, kind)
-    return None
 
 
 def write_check(headers: Headers, key: str) -> Check | None:

@@ -68,7 +68,7 @@ async def copy_object(call: Call) -> Response:
         call.key,
         call.principal.person_id,
         stored_headers(call) if replaces else source.headers,
-        checksums.read_algorithm(call.headers),
+        _algorithm(call),
         write_check(call.headers, call.key),
         call.quota(),
     )
@@ -76,6 +76,11 @@ async def copy_object(call: Call) -> Response:
         source.store_id or 0, copy.copy, call.site.service, source_bucket, source, call.found, request
     )
     return xml(copy_object_result(row.etag, row.modified_ms, checksum_of(row.checksum)))
+
+
+def _algorithm(call: Call) -> ChecksumAlgorithm | None:
+    name = call.header(b"x-amz-checksum-algorithm")
+    return None if name is None else checksums.parse_algorithm(name)
 
 
 async def upload_part_copy(call: Call) -> Response:

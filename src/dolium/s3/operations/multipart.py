@@ -10,7 +10,7 @@ from dolium.objects import multipart
 from dolium.objects.multipart import ChosenPart, PartIntake
 from dolium.s3.body import Incoming, read_document, receive_into, with_algorithm
 from dolium.s3.call import Call
-from dolium.s3.demands import object_checksum, refuse_unbuilt, stored_headers, write_check
+from dolium.s3.demands import refuse_unbuilt, stored_headers, write_check
 from dolium.s3.operations.listing import encoding_of, limit_of
 from dolium.s3.operations.objects import int_of
 from dolium.s3.respond import empty, kept_headers, xml
@@ -40,11 +40,9 @@ def _upload(call: Call, *, completed: bool = False) -> Upload:
 async def create(call: Call) -> Response:
     """Begin an upload."""
     refuse_unbuilt(call)
-    algorithm, kind = checksums.read_algorithm(call.headers), checksums.read_checksum_type(call.headers)
-    if algorithm is not None:
-        kind = checksums.multipart_type(algorithm, kind)
-    elif kind is not None:
-        raise Malformed("InvalidRequest", "x-amz-checksum-type needs x-amz-checksum-algorithm")
+    name = call.header(b"x-amz-checksum-algorithm")
+    algorithm = None if name is None else checksums.parse_algorithm(name)
+    kind = checksums.multipart_type(algorithm, call.header(b"x-amz-checksum-type"))
     upload = await call.site.bridge.settle(
         multipart.begin(
             call.site.service,
@@ -93,7 +91,7 @@ async def upload_part(call: Call) -> Response:
 async def complete(call: Call) -> Response:
     """Make the object of its parts. It may be repeated."""
     check = write_check(call.headers, call.key)
-    expected = object_checksum(call.headers)
+    expected = checksums.read_checksum(call.headers, of_body=False).checksum
     document = read_complete(await read_document(call, describes_body=False))
     upload = _upload(call, completed=True)
     size = call.header(b"x-amz-mp-object-size")
