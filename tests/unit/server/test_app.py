@@ -1,0 +1,145 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from dolium.catalog import access_keys
+from dolium.config.settings import Settings
+from dolium.errors import ConfigError
+from dolium.server.wiring import build
+from tests.unit.server.conftest import Client, With
+
+
+def test_it_stores_and_gives_back(with_client: With) -> None:
+    async def work(client: Client) -> None:
+        assert (await client.call("PUT", "/my-bucket")).status == 200
+        assert (await client.call("PUT", "/my-bucket/key", b"some bytes")).status == 200
+        answer = await client.call("GET", "/my-bucket/key")
+        assert (answer.status, answer.body) == (200, b"some bytes")
+        assert answer.headers[b"x-amz-request-id"]
+
+    with_client(work)
+
+
+def test_it_is_alive_and_ready(with_client: With) -> None:
+    async def work(client: Client) -> None:
+        live = await client.call("GET", "/_health/live", signed=False)
+        assert (live.status, json.loads(live.body)) == (200, {"status": "live"})
+        ready = await client.call("GET", "/_health/ready", signed=False)
+        assert ready.status == 200
+        assert json.loads(ready.body) == {"status": "ready", "catalog": "ready", "store default": "ready"}
+        head = await client.call("HEAD", "/_health/ready", signed=False)
+        assert (head.status, head.body) == (200, b"")
+        assert int(head.headers[b"content-length"]) == len(ready.body)
+        assert (await client.call("DELETE", "/_health/live", signed=False)).status == 405
+
+    with_client(work)
+
+
+def test_a_disk_that_is_gone_is_not_ready_and_comes_back(with_client: With, settings: Settings) -> None:
+    identity = settings.store_root / ".dolium-store.json"
+    aside = settings.data / "aside"
+
+    async def work(client: Client) -> None:
+        identity.rename(aside)
+        gone = await client.call("GET", "/_health/ready", signed=False)
+        assert gone.status == 503
+        assert "is its disk mounted?" in json.loads(gone.body)["store default"]
+        assert str(settings.data) not in gone.body.decode()
+        assert (await client.call("GET", "/_health/live", signed=False)).status == 200
+        aside.rename(identity)
+        assert (await client.call("GET", "/_health/ready", signed=False)).status == 200
+
+    with_client(work)
+
+
+def test_what_is_done_is_counted(with_client: With) -> None:
+    async def work(client: Client) -> None:
+        await client.call("PUT", "/my-bucket")
+        await client.call("PUT", "/my-bucket/key", b"x" * 1000)
+        await client.call("GET", "/my-bucket/key")
+        await client.call("GET", "/my-bucket/absent")
+        await client.call("GET", "/", signed=False)
+        text = (await client.call("GET", "/_metrics", signed=False)).body.decode()
+        for line in (
+            'dolium_requests_total{operation="CreateBucket",status="2xx"} 1.0',
+            'dolium_requests_total{operation="GetObject",status="2xx"} 1.0',
+            'dolium_requests_total{operation="GetObject",status="4xx"} 1.0',
+            'dolium_requests_total{operation="other",status="4xx"} 1.0',
+            'dolium_received_bytes_total{operation="PutObject"} 1000.0',
+            'dolium_request_seconds_count{operation="PutObject"} 1.0',
+            'dolium_stored_bytes{tenancy="main"} 1000.0',
+            'dolium_objects{tenancy="main"} 1.0',
+        ):
+            assert line in text
+        assert 'dolium_store_bytes{kind="free",store="default"}' in text
+
+    with_client(work)
+
+
+def test_metrics_are_for_this_machine_unless_told(with_client: With, settings: Settings) -> None:
+    async def from_afar(client: Client) -> int:
+        client.peer = "192.0.2.7"
+        return (await client.call("GET", "/_metrics", signed=False)).status
+
+    async def refused(client: Client) -> None:
+        assert await from_afar(client) == 403
+        client.peer = "::1"
+        assert (await client.call("GET", "/_metrics", signed=False)).status == 200
+
+    async def answered(client: Client) -> None:
+        assert await from_afar(client) == 200
+
+    async def off(client: Client) -> None:
+        assert (await client.call("GET", "/_metrics", signed=False)).status == 403
+
+    with_client(refused)
+    with_client(answered, replace(settings, metrics="all"))
+    with_client(off, replace(settings, metrics="off"))
+
+
+def test_where_the_host_names_a_bucket_own_pages_are_keys_in_it(
+    with_client: With, settings: Settings
+) -> None:
+    async def work(client: Client) -> None:
+        await client.call("PUT", "/", host="my-bucket.main.s3.example.org")
+        for path in ("/_metrics", "/_health/live"):
+            put = await client.call("PUT", path, b"mine", host="my-bucket.main.s3.example.org")
+            assert put.status == 200
+            got = await client.call("GET", path, host="my-bucket.main.s3.example.org")
+            assert got.body == b"mine"
+        assert b"live" in (await client.call("GET", "/_health/live", host="main.s3.example.org")).body
+
+    with_client(work, replace(settings, hosts=("{tenancy}.s3.example.org",)))
+
+
+def test_a_revoked_key_is_refused_from_the_next_request_on(with_client: With) -> None:
+    async def work(client: Client) -> None:
+        assert (await client.call("GET", "/")).status == 200
+        client.wired.service.database.write(lambda tx: access_keys.revoke(tx, "FIRSTKEY"))
+        assert (await client.call("GET", "/")).status == 403
+
+    with_client(work)
+
+
+def test_a_connection_that_breaks_is_counted_as_broken(with_client: With) -> None:
+    async def work(client: Client) -> None:
+        async def receive() -> dict[str, object]:
+            return {"type": "http.disconnect"}
+
+        async def send(_message: object) -> None:
+            raise ConnectionResetError
+
+        scope = {"type": "http", "method": "GET", "raw_path": b"/", "query_string": b"", "headers": []}
+        with pytest.raises(ConnectionResetError):
+            await client.wired.app(scope, receive, send)
+        text = (await client.call("GET", "/_metrics", signed=False)).body.decode()
+        assert 'dolium_requests_total{operation="other",status="broken"} 1.0' in text
+
+    with_client(work)
+
+
+def test_a_folder_that_never_started_is_not_served(settings: Settings) -> None:
+    (settings.data / "master.key").unlink()
+    with pytest.raises(ConfigError, match="master key is missing"):
+        build(settings)
