@@ -1,0 +1,67 @@
+"""The XML documents that S3 answers with, built as text and encoded once."""
+
+from dolium.wire.render.listings import (
+    ListedBucket,
+    ListedObject,
+    ListingV1,
+    ListingV2,
+    list_buckets_result,
+    list_v1_result,
+    list_v2_result,
+)
+from dolium.wire.render.multipart import (
+    ListedPart,
+    ListedUpload,
+    PartsPage,
+    UploadsPage,
+    complete_result,
+    initiate_result,
+    list_parts_result,
+    list_uploads_result,
+)
+from dolium.wire.render.results import (
+    AttributeParts,
+    DeletedKey,
+    DeleteFailure,
+    acl_result,
+    attributes_result,
+    copy_object_result,
+    copy_part_result,
+    delete_result,
+    empty_document,
+    error_document,
+    location_result,
+    request_payment_result,
+)
+from dolium.wire.render.text import Owner
+
+__all__ = [
+    "AttributeParts",
+    "DeleteFailure",
+    "DeletedKey",
+    "ListedBucket",
+    "ListedObject",
+    "ListedPart",
+    "ListedUpload",
+    "ListingV1",
+    "ListingV2",
+    "Owner",
+    "PartsPage",
+    "UploadsPage",
+    "acl_result",
+    "attributes_result",
+    "complete_result",
+    "copy_object_result",
+    "copy_part_result",
+    "delete_result",
+    "empty_document",
+    "error_document",
+    "initiate_result",
+    "list_buckets_result",
+    "list_parts_result",
+    "list_uploads_result",
+    "list_v1_result",
+    "list_v2_result",
+    "location_result",
+    "request_payment_result",
+]

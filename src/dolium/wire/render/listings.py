@@ -1,0 +1,173 @@
+"""ListObjects in both versions, and ListBuckets. A page of a thousand keys is on the path of every list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from dolium.wire.dates import iso_millis
+from dolium.wire.render.text import (
+    Owner,
+    document,
+    escape,
+    escape_all,
+    owner_elements,
+    url_encode,
+    url_encode_all,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = [
+    "ListedBucket",
+    "ListedObject",
+    "ListingV1",
+    "ListingV2",
+    "list_buckets_result",
+    "list_v1_result",
+    "list_v2_result",
+    "prefix_elements",
+]
+
+
+class ListedObject(NamedTuple):
+    """One key of a page; a named tuple, for a page makes a thousand. `etag` is bare. `owner`: None if it is
+    not told. The last two are "" without a checksum.
+    """
+
+    key: str
+    size: int
+    etag: str
+    modified_ms: int
+    storage_class: str = "STANDARD"
+    owner: Owner | None = None
+    checksum_algorithm: str = ""
+    checksum_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingV1:
+    """A page of ListObjects. `encoding`: names are to be percent-encoded. `prefixes`: the common ones."""
+
+    bucket: str
+    prefix: str
+    delimiter: str
+    limit: int
+    encoding: bool
+    truncated: bool
+    objects: Sequence[ListedObject]
+    prefixes: Sequence[str]
+    marker: str
+    next_marker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingV2:
+    """A page of ListObjectsV2."""
+
+    bucket: str
+    prefix: str
+    delimiter: str
+    limit: int
+    encoding: bool
+    truncated: bool
+    objects: Sequence[ListedObject]
+    prefixes: Sequence[str]
+    token: str | None = None
+    next_token: str | None = None
+    start_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedBucket:
+    name: str
+    created_ms: int
+    region: str
+
+
+def list_v1_result(page: ListingV1) -> bytes:
+    name = url_encode if page.encoding else escape
+    marker = (
+        f"<NextMarker>{name(page.next_marker)}</NextMarker>" if page.truncated and page.next_marker else ""
+    )
+    return document(
+        "ListBucketResult",
+        f"<Name>{escape(page.bucket)}</Name><Prefix>{name(page.prefix)}</Prefix>"
+        f"<Marker>{name(page.marker)}</Marker>{marker}{_rest(page, name)}",
+    )
+
+
+def list_v2_result(page: ListingV2) -> bytes:
+    name = url_encode if page.encoding else escape
+    token = "" if page.token is None else f"<ContinuationToken>{escape(page.token)}</ContinuationToken>"
+    if page.truncated and page.next_token is not None:
+        token += f"<NextContinuationToken>{escape(page.next_token)}</NextContinuationToken>"
+    start = "" if page.start_after is None else f"<StartAfter>{name(page.start_after)}</StartAfter>"
+    count = len(page.objects) + len(page.prefixes)
+    return document(
+        "ListBucketResult",
+        f"<Name>{escape(page.bucket)}</Name><Prefix>{name(page.prefix)}</Prefix>{token}{start}"
+        f"<KeyCount>{count}</KeyCount>{_rest(page, name)}",
+    )
+
+
+def _rest(page: ListingV1 | ListingV2, name: Callable[[str], str]) -> str:
+    delimiter = f"<Delimiter>{name(page.delimiter)}</Delimiter>" if page.delimiter else ""
+    encoding = "<EncodingType>url</EncodingType>" if page.encoding else ""
+    truncated = "true" if page.truncated else "false"
+    return (
+        f"<MaxKeys>{page.limit}</MaxKeys>{delimiter}{encoding}<IsTruncated>{truncated}</IsTruncated>"
+        f"{_contents(page.objects, encoding=page.encoding)}{prefix_elements(page.prefixes, encoding=page.encoding)}"
+    )
+
+
+def _contents(objects: Sequence[ListedObject], *, encoding: bool) -> str:
+    if not objects:
+        return ""
+    keys = [entry[0] for entry in objects]
+    names = url_encode_all(keys) if encoding else escape_all(keys)
+    # Most pages have one owner, handed in as one object: its text is made once.
+    first = objects[0][5]
+    owned = "" if first is None else owner_elements(first)
+    return "".join(
+        [
+            f"<Contents><Key>{name}</Key><LastModified>{iso_millis(modified)}</LastModified>"
+            f"<ETag>&quot;{etag}&quot;</ETag>{_checksum(algorithm, kind) if algorithm else ''}<Size>{size}</Size>"
+            f"{owned if owner is first else _owner(owner)}<StorageClass>{storage_class}</StorageClass></Contents>"
+            for name, (_, size, etag, modified, storage_class, owner, algorithm, kind) in zip(
+                names, objects, strict=True
+            )
+        ]
+    )
+
+
+def _checksum(algorithm: str, kind: str) -> str:
+    return f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{kind}</ChecksumType>"
+
+
+def _owner(owner: Owner | None) -> str:
+    return "" if owner is None else owner_elements(owner)
+
+
+def prefix_elements(prefixes: Sequence[str], *, encoding: bool) -> str:
+    """The common prefixes of any listing."""
+    names = url_encode_all(prefixes) if encoding else escape_all(prefixes)
+    return "".join([f"<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>" for name in names])
+
+
+def list_buckets_result(
+    owner: Owner, buckets: Sequence[ListedBucket], *, prefix: str | None = None, token: str | None = None
+) -> bytes:
+    """`prefix`: as asked for. `token`: where to go on, if there are more."""
+    listed = "".join(
+        [
+            f"<Bucket><Name>{escape(bucket.name)}</Name><CreationDate>{iso_millis(bucket.created_ms)}</CreationDate>"
+            f"<BucketRegion>{escape(bucket.region)}</BucketRegion></Bucket>"
+            for bucket in buckets
+        ]
+    )
+    more = "" if token is None else f"<ContinuationToken>{escape(token)}</ContinuationToken>"
+    if prefix is not None:
+        more += f"<Prefix>{escape(prefix)}</Prefix>"
+    return document("ListAllMyBucketsResult", f"{owner_elements(owner)}<Buckets>{listed}</Buckets>{more}")

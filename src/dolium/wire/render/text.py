@@ -1,0 +1,100 @@
+"""Text of XML documents: escaping, names of keys, the elements that many documents share.
+
+A character that XML 1.0 cannot hold is written as a numeric reference, as AWS does (`&#x1;`): never raw.
+Clients that have such keys ask for `encoding-type=url`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Protocol
+
+from dolium.wire.canonical import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dolium.values import Checksum
+
+__all__ = [
+    "DECLARATION",
+    "NAMESPACE",
+    "Owner",
+    "checksum_elements",
+    "document",
+    "escape",
+    "escape_all",
+    "owner_elements",
+    "url_encode",
+    "url_encode_all",
+]
+
+DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
+NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+_special = re.compile('[&<>"\x00-\x1f\ufffe\uffff]')
+_REFERENCES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+_PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'&<>"')
+_UNRESERVED: Final = bytes(byte for byte in range(0x7F) if chr(byte).isalnum() or byte in b"-._~/")
+
+
+class Owner(Protocol):
+    """Who owns a bucket, object or upload."""
+
+    @property
+    def canonical_id(self) -> str: ...
+    @property
+    def display_name(self) -> str: ...
+
+
+def escape(text: str) -> str:
+    """For the text of an element."""
+    return _special.sub(_reference, text)
+
+
+def _reference(match: re.Match[str]) -> str:
+    char = match[0]
+    return _REFERENCES.get(char) or f"&#x{ord(char):X};"
+
+
+def url_encode(text: str) -> str:
+    """As `encoding-type=url` has it: `/` and unreserved characters stay, a space is %20."""
+    return encode(text.encode(), slash=True).decode("ascii")
+
+
+def escape_all(texts: Sequence[str]) -> Sequence[str]:
+    """`escape` for each. One pass over all of them finds out that most pages need it for none."""
+    return _changed(texts, _PLAIN, escape)
+
+
+def url_encode_all(texts: Sequence[str]) -> Sequence[str]:
+    """`url_encode` for each, as `escape_all`."""
+    return _changed(texts, _UNRESERVED, url_encode)
+
+
+def _changed(texts: Sequence[str], harmless: bytes, change: Callable[[str], str]) -> Sequence[str]:
+    if not "".join(texts).encode().translate(None, harmless):
+        return texts
+    return [change(text) for text in texts]
+
+
+def document(root: str, content: str) -> bytes:
+    """A whole document whose root is in S3's namespace."""
+    return f'{DECLARATION}<{root} xmlns="{NAMESPACE}">{content}</{root}>'.encode()
+
+
+def owner_elements(owner: Owner, element: str = "Owner") -> str:
+    """`<Owner><ID>…</ID><DisplayName>…</DisplayName></Owner>`."""
+    return (
+        f"<{element}><ID>{escape(owner.canonical_id)}</ID>"
+        f"<DisplayName>{escape(owner.display_name)}</DisplayName></{element}>"
+    )
+
+
+def checksum_elements(checksum: Checksum | None, *, with_type: bool = False) -> str:
+    """`<ChecksumCRC32>…</ChecksumCRC32>` and, if wanted, its type. Nothing for None."""
+    if checksum is None:
+        return ""
+    name = f"Checksum{checksum.algorithm}"
+    kind = f"<ChecksumType>{checksum.type}</ChecksumType>" if with_type else ""
+    return f"<{name}>{checksum.value}</{name}>{kind}"
