@@ -1,17 +1,17 @@
 """One ASGI app for everything: own pages under `/_health` and `/_metrics`, all else is S3.
 
-Every request is counted and logged here, whatever becomes of it.
+Every request that ends is counted and logged here, whatever became of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from time import perf_counter_ns
+from collections.abc import Coroutine
 from typing import Any
 
-from dolium.asgi.messages import Message, Receive, Scope, Send
+from dolium.asgi.messages import Receive, Scope, Send
 from dolium.s3.app import S3App
 from dolium.server.health import Health
+from dolium.server.http.stepping import in_task
 from dolium.server.meters import Meters
 from dolium.server.telemetry import RequestLog
 from dolium.wire.names import Hosts
@@ -29,67 +29,29 @@ class App:
     ) -> None:
         self._s3 = s3
         self._health = health
+        self._own = in_task(self._answer_own)
         self._hosts = hosts
         self._meters = meters
         self._requests = requests
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = perf_counter_ns()
-        facts: dict[str, Any] = {}
-        scope["dolium.request"] = facts
-        answer = _Answer(send)
-        method = scope["method"]
-        body = _Body(receive) if method in {"PUT", "POST"} else None
-        try:
-            if scope["raw_path"][:2] != b"/_" or not await self._is_own(scope, answer):
-                await self._s3(scope, receive if body is None else body, answer)
-        finally:
-            took = perf_counter_ns() - began
-            status = answer.status if answer.whole else 0
-            received = 0 if body is None else body.size
-            self._meters.count(facts.get("operation", ""), status, took, received, answer.size)
-            if self._requests is not None:
-                self._requests.add(scope, facts, status, answer.size, took)
+    # Not a coroutine itself: a second one around each request would cost more than the choice.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        if scope["raw_path"][:2] == b"/_" and self._names_no_bucket(scope):
+            return self._own(scope, receive, send)
+        return self._s3(scope, receive, send)
 
-    async def _is_own(self, scope: Scope, send: Send) -> bool:
-        """Answers own pages. Where the host names a bucket, `/_metrics` is a key in it."""
+    def _names_no_bucket(self, scope: Scope) -> bool:
+        """Where the host names a bucket, `/_metrics` is a key in it."""
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        return self._hosts.read(host)[1] is None and await self._health.answer(scope, send)
+        return self._hosts.read(host)[1] is None
 
+    async def _answer_own(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not await self._health.answer(scope, send):
+            await self._s3(scope, receive, send)
 
-class _Answer:
-    """Passes messages on to the server and remembers what went. Not a coroutine: it costs a tenth of one."""
-
-    __slots__ = ("_send", "size", "status", "whole")
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.status = 0
-        self.size = 0
-        self.whole = False
-
-    def __call__(self, message: Message) -> Awaitable[None]:
-        kind = message["type"]
-        if kind == "http.response.start":
-            self.status = message["status"]
-        else:
-            self.size += (
-                message["count"] if kind == "http.response.zerocopysend" else len(message.get("body", b""))
-            )
-            self.whole = not message.get("more_body", False)
-        return self._send(message)
-
-
-class _Body:
-    """Counts the bytes of a request as they are received."""
-
-    __slots__ = ("_receive", "size")
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self.size = 0
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self.size += len(message.get("body", b""))
-        return message
+    def finished(self, scope: Scope, status: int, sent: int, received: int, seconds: float) -> None:
+        """A request has ended; `status` 0 if it had no answer (see `server.http.server.Finished`)."""
+        facts: dict[str, str] = scope.get("dolium.request") or {}
+        self._meters.count(facts.get("operation", ""), status, seconds, received, sent)
+        if self._requests is not None:
+            self._requests.add(scope, facts, status, sent, seconds)

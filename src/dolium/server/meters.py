@@ -19,9 +19,8 @@ __all__ = ["Meters", "clear"]
 
 # Upper bounds of the buckets of the latency histogram, in seconds.
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_BOUNDS_NS = [int(bound * 1e9) for bound in _BOUNDS]
-_CLASSES = ("broken", "1xx", "2xx", "3xx", "4xx", "5xx")  # of status; broken: no answer was begun or ended
-_COUNT, _NANOSECONDS, _RECEIVED, _SENT, _BUCKETS = 0, 1, 2, 3, 4
+_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")  # of status; none: the peer went before an answer
+_COUNT, _MICROSECONDS, _RECEIVED, _SENT, _BUCKETS = 0, 1, 2, 3, 4
 _WORDS = _BUCKETS + len(_BOUNDS) + 1
 _OTHER = "other"  # what is no operation: requests that were refused before they had one
 
@@ -50,16 +49,16 @@ class Meters:
             os.close(fd)
         self._words = memoryview(self._map).cast("Q")
 
-    def count(self, operation: str, status: int, nanoseconds: int, received: int, sent: int) -> None:
-        """One request. `status` 0: its connection broke."""
+    def count(self, operation: str, status: int, seconds: float, received: int, sent: int) -> None:
+        """One request. `status` 0: it had no answer."""
         words = self._words
         at = (self._cells.get(operation, self._other) + status // 100) * _WORDS
         words[at] += 1
-        words[at + _NANOSECONDS] += nanoseconds
+        words[at + _MICROSECONDS] += int(seconds * 1e6)
         if received:
             words[at + _RECEIVED] += received
         words[at + _SENT] += sent
-        words[at + _BUCKETS + bisect_left(_BOUNDS_NS, nanoseconds)] += 1
+        words[at + _BUCKETS + bisect_left(_BOUNDS, seconds)] += 1
 
     def collect(self) -> Iterable[Metric]:
         """The sums of all processes, as prometheus_client wants them."""
@@ -85,7 +84,7 @@ class Meters:
             if total[_COUNT]:
                 received.add_metric((name,), total[_RECEIVED])
                 sent.add_metric((name,), total[_SENT])
-                seconds.add_metric((name,), _cumulative(total[_BUCKETS:]), total[_NANOSECONDS] / 1e9)
+                seconds.add_metric((name,), _cumulative(total[_BUCKETS:]), total[_MICROSECONDS] / 1e6)
         return (requests, received, sent, seconds)
 
     def _sums(self) -> list[int]:

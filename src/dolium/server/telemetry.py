@@ -70,8 +70,8 @@ class RequestLog:
         self._timer: asyncio.TimerHandle | None = None
         self._second = (0, "")
 
-    def add(self, scope: Scope, facts: Mapping[str, str], status: int, sent: int, nanoseconds: int) -> None:
-        """One request that has ended; `status` 0 if its connection broke before its end."""
+    def add(self, scope: Scope, facts: Mapping[str, str], status: int, sent: int, seconds: float) -> None:
+        """One request that has ended; `status` 0 if it had no answer."""
         if self._failures_only and 0 < status < 500:
             return
         lines = self._lines
@@ -88,7 +88,7 @@ class RequestLog:
             f'{{"time":"{self._second[1]}.{int((now - second) * 1000):03d}Z","level":"{level}","event":"request",'
             f'"id":"{facts.get("id", "")}","method":{_text(scope["method"])},'
             f'"operation":"{facts.get("operation", "")}","path":{_text(scope["raw_path"].decode("latin-1"))},'
-            f'"status":{status},"code":"{facts.get("code", "")}","sent":{sent},"ms":{nanoseconds / 1e6:.3f},'
+            f'"status":{status},"code":"{facts.get("code", "")}","sent":{sent},"ms":{seconds * 1e3:.3f},'
             f'"key_id":{_text(facts.get("key_id", ""))},"peer":{_text(str(peer[0]))}}}\n'
         )
         if self._timer is None:

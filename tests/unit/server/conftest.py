@@ -59,6 +59,7 @@ class Client:
 
         await self.wired.app(scope, receive, send)
         text = b"".join(message.get("body", b"") for message in sent[1:])
+        self.wired.app.finished(scope, sent[0]["status"], len(text), len(body), 0.001)
         return Answer(sent[0]["status"], dict(sent[0]["headers"]), text)
 
 

@@ -122,23 +122,6 @@ def test_a_revoked_key_is_refused_from_the_next_request_on(with_client: With) ->
     with_client(work)
 
 
-def test_a_connection_that_breaks_is_counted_as_broken(with_client: With) -> None:
-    async def work(client: Client) -> None:
-        async def receive() -> dict[str, object]:
-            return {"type": "http.disconnect"}
-
-        async def send(_message: object) -> None:
-            raise ConnectionResetError
-
-        scope = {"type": "http", "method": "GET", "raw_path": b"/", "query_string": b"", "headers": []}
-        with pytest.raises(ConnectionResetError):
-            await client.wired.app(scope, receive, send)
-        text = (await client.call("GET", "/_metrics", signed=False)).body.decode()
-        assert 'dolium_requests_total{operation="other",status="broken"} 1.0' in text
-
-    with_client(work)
-
-
 def test_a_folder_that_never_started_is_not_served(settings: Settings) -> None:
     (settings.data / "master.key").unlink()
     with pytest.raises(ConfigError, match="master key is missing"):

@@ -41,7 +41,7 @@ def gathered(*requests: tuple[dict[str, Any], int], failures_only: bool = False)
     async def run() -> None:
         log = RequestLog(failures_only=failures_only, stream=stream)
         for facts, status in requests:
-            log.add(SCOPE, facts, status, 12, 1_500_000)
+            log.add(SCOPE, facts, status, 12, 0.0015)
         log.close()
 
     asyncio.run(run())
@@ -104,7 +104,7 @@ def test_lines_are_written_soon_and_in_order() -> None:
     async def run() -> int:
         log = RequestLog(failures_only=False, stream=stream)
         for number in range(5):
-            log.add(SCOPE, {"id": str(number)}, 200, 0, 0)
+            log.add(SCOPE, {"id": str(number)}, 200, 0, 0.0)
         at_once = len(stream.getvalue())
         await asyncio.sleep(0.6)
         assert [line["id"] for line in lines(stream)] == ["0", "1", "2", "3", "4"]
@@ -128,7 +128,7 @@ def test_a_reader_that_is_gone_stops_nothing() -> None:
 
     async def run() -> None:
         log = RequestLog(failures_only=False, stream=Gone())
-        log.add(SCOPE, FACTS, 200, 0, 0)
+        log.add(SCOPE, FACTS, 200, 0, 0.0)
         log.close()
 
     asyncio.run(run())
