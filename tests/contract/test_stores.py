@@ -27,13 +27,18 @@ from dolium.values import Durability
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A strict one; at the end nothing temporary is left, and no descriptor open."""
+    """At the end nothing temporary is left, and no descriptor open."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     root = tmp_path / "disk"
     store = Disk(Options(root, expected_uuid=Disk.initialise(root)))
     yield store
     assert list((root / ".dolium-tmp").iterdir()) == []
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.fixture
+def relaxed(disk: Disk, tmp_path: Path) -> Disk:
+    return Disk(Options(tmp_path / "disk", durability=Durability.RELAXED))
 
 
 class TestMemory(StoreSuite, ChunksSuite, DescriptionsSuite, SpaceSuite):
@@ -56,8 +61,8 @@ class TestDisk(DiskSuite):
 
 class TestRelaxedDisk(DiskSuite):
     @pytest.fixture
-    def store(self, disk: Disk, tmp_path: Path) -> Disk:
-        return Disk(Options(tmp_path / "disk", durability=Durability.RELAXED))
+    def store(self, relaxed: Disk) -> Disk:
+        return relaxed
 
 
 class TestDiskWithoutAttributes(DiskSuite):
@@ -96,11 +101,11 @@ class TestDiskWithoutOpenat2(DiskSuite):
 @pytest.mark.parametrize("layer", [Layer, CountingStore, FailingStore, SlowStore, TornStore])
 class TestLayersAtRest(StoreSuite):
     @pytest.fixture
-    def store(self, disk: Disk, layer: type[Layer]) -> Layer:
-        return layer(disk)
+    def store(self, relaxed: Disk, layer: type[Layer]) -> Layer:
+        return layer(relaxed)
 
 
 class TestFailingChunksAtRest(StoreSuite, ChunksSuite):
     @pytest.fixture
-    def store(self, disk: Disk) -> FailingChunks:
-        return FailingChunks(disk)
+    def store(self, relaxed: Disk) -> FailingChunks:
+        return FailingChunks(relaxed)

@@ -144,8 +144,8 @@ class BlobWriter(ABC):
     @abstractmethod
     def commit(self, description: Mapping[str, str] | None = None) -> BlobInfo:
         """Make the blob durable and visible, all at once, with `description` in the place of the one in the
-        options, if given: what describes a blob is often known only at its end. After an error nothing is visible and the
-        writer is aborted. Raises BodyTruncated if `options.size` was given and is not what came.
+        options, if given: what describes a blob is often known only at its end. After an error nothing is
+        visible and the writer is aborted. Raises BodyTruncated if `options.size` was given and is not what came.
         """
 
     @abstractmethod

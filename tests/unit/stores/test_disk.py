@@ -192,17 +192,18 @@ def test_a_read_only_tree_is_read(disk: Disk, root: Path) -> None:
             assert read_bytes(disk, "a") == b"x"
 
 
-def test_a_damaged_description_is_corrupt(disk: Disk, root: Path) -> None:
+def test_a_damaged_description_is_corrupt(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     put(disk, "a", b"x", {"n": "1"})
-    os.setxattr(root / "a", "user.dolium.description", b"{")
+    monkeypatch.setattr(syscalls, "getxattr", lambda *_arguments, **_options: b"{")
     with pytest.raises(BlobCorrupt):
         disk.description("a")
 
 
+@pytest.mark.usefixtures("attributes_as_on_ext4")
 def test_a_large_description_lies_in_a_sidecar_that_goes_with_its_blob(disk: Disk, root: Path) -> None:
     put(disk, "f/a", b"1", LARGE)
     sidecars = [path for path in (root / "f").iterdir() if path.name != "a"]
-    assert [path.name.startswith(".dolium-") for path in sidecars] == [True]
+    assert [path.name.startswith(".dolium-about-") for path in sidecars] == [True]
     put(disk, "f/a", b"2", LARGE)
     assert len(list((root / "f").iterdir())) == 2
     assert not sidecars[0].exists()
@@ -213,8 +214,25 @@ def test_a_large_description_lies_in_a_sidecar_that_goes_with_its_blob(disk: Dis
     assert list((root / "f").iterdir()) == []
 
 
+@pytest.mark.usefixtures("attributes_as_on_ext4")
 def test_a_sidecar_is_on_the_disk_before_its_blob_has_a_name(disk: Disk) -> None:
     put(disk, "f/a", b"1")
     with failing_calls("rename", "fsync") as calls:
         put(disk, "f/b", b"1", LARGE)
     assert calls.made == ["fsync", "rename", "fsync", "fsync", "rename", "fsync"]
+
+
+@pytest.mark.usefixtures("attributes_as_on_ext4")
+def test_sidecars_without_their_blob_are_swept_when_they_are_old(disk: Disk, root: Path) -> None:
+    long = "n" * 255
+    for key in ("f/a", f"f/{long}", "f/b"):
+        put(disk, key, b"x", LARGE)
+    (root / "f/b").unlink()
+    os.utime(root / "f" / long)  # touched: its sidecar is of another version now
+    assert disk.sweep_sidecars() == 0
+    assert disk.sweep_sidecars(old_seconds=-1) == 2
+    assert disk.sweep_sidecars(old_seconds=-1) == 0
+    assert disk.description("f/a") == LARGE
+    assert disk.description(f"f/{long}") == {}
+    assert disk.identify()
+    assert keys(disk) == ["f/a", f"f/{long}"]

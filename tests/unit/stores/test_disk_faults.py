@@ -85,9 +85,9 @@ def _strays(root: Path, disk: Disk) -> list[str]:
     for path in root.rglob("*"):
         if path.is_dir() or str(path.relative_to(root)) in known:
             continue
-        blob = path.name.split("-", 2)[-1]
-        if path.name.startswith(".dolium-") and path.parent.joinpath(blob).exists():
-            stamp = int(path.name.split("-")[1], 16)
+        blob = path.name.split("-", 3)[-1]
+        if path.name.startswith(".dolium-about-") and path.parent.joinpath(blob).exists():
+            stamp = int(path.name.split("-")[2], 16)
             if path.parent.joinpath(blob).stat().st_mtime_ns == stamp:
                 continue
         strays.append(str(path.relative_to(root)))
@@ -113,6 +113,7 @@ def _sweep_name(part: object) -> str:
     return "every" if part == EVERY else "+".join(map(str, part)) if isinstance(part, tuple) else str(part)
 
 
+@pytest.mark.usefixtures("attributes_as_on_ext4")
 @pytest.mark.parametrize(("names", "code", "for_good"), SWEEPS, ids=_sweep_name)
 @pytest.mark.parametrize("scenario", PUTS)
 def test_a_put_whose_nth_call_fails_is_whole_old(

@@ -6,8 +6,8 @@
     min_free_percent: 5
 
 A key is the path of its file below the root. Beside them lie `.dolium-store.json`, which says whose tree it is;
-`.dolium-tmp/`, where files grow before they get their name; and `.dolium-…` sidecars of descriptions too large for
-an extended attribute. What `relaxed` can lose: what was acknowledged in the last half minute or so before a power
+`.dolium-tmp/`, where files grow before they get their name; and `.dolium-about-…` sidecars, of descriptions too
+large for an extended attribute. What `relaxed` can lose: what was acknowledged in the last half minute or so before a power
 cut or a crash of the kernel, and whole folders made then; never by a crash of the process alone.
 
 `Disk.initialise` makes a store of a folder, once. A disk that is not mounted, or another's, is *down*: the verbs
@@ -104,9 +104,21 @@ class Disk(BlobStore):
         self._volume.probe()
 
     def sweep_temporaries(self, *, old_seconds: float = disk_temporary.OLD_SECONDS) -> int:
-        """Remove what dead writers have left behind; how many files. Safe while others write."""
+        """Remove what dead writers have left behind; how many files. Safe while others write.
+
+        `old_seconds`: the age of those whose writer cannot be seen from here, on another machine.
+        """
+        self._volume.enter_to_write()
         try:
             return self._volume.sweep_temporaries(old_seconds)
+        except OSError as error:
+            raise self._volume.translated(error, writing=True) from error
+
+    def sweep_sidecars(self, *, old_seconds: float = 86400.0) -> int:
+        """Remove sidecars that a crash has left without their blob; how many. Walks the whole tree."""
+        self._volume.enter_to_write()
+        try:
+            return disk_description.sweep(self._volume.root, old_seconds)
         except OSError as error:
             raise self._volume.translated(error, writing=True) from error
 

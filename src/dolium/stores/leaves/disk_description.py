@@ -1,7 +1,7 @@
 """The description of a blob beside its bytes: an extended attribute, else a small file.
 
 The attribute `user.dolium.description` holds it as JSON. Where the file system has no attributes, or it does not
-fit (ext4: about 4 KiB), a *sidecar* holds the same JSON: `.dolium-<time>-<name>` in the folder of the blob, where
+fit (ext4: about 4 KiB), a *sidecar* holds the same JSON: `.dolium-about-<time>-<name>` in the folder of the blob, where
 `<time>` is the blob's modification time in nanoseconds, hexadecimal. So the sidecar is of one version of the blob:
 it can be written before the blob gets its name, and a crash in between leaves the old blob with its own.
 """
@@ -22,8 +22,9 @@ from dolium.stores.leaves import syscalls
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["attach", "encode", "read", "remove_sidecar", "sidecar_path", "stamp"]
+__all__ = ["attach", "encode", "read", "remove_sidecar", "sidecar_path", "stamp", "sweep"]
 
+_SIDECAR: Final = f"{RESERVED}-about-"
 _ATTRIBUTE: Final = "user.dolium.description"
 _DOES_NOT_FIT: Final = frozenset({errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EOPNOTSUPP, errno.ENOSYS})
 _NONE: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -58,10 +59,10 @@ def stamp(descriptor: int) -> int:
 def sidecar_path(path: str, modified_ns: int) -> str:
     """Where the sidecar of the blob at `path` lies, if it has one."""
     folder, _, name = path.rpartition("/")
-    sidecar = f"{RESERVED}-{modified_ns:x}-{name}"
+    sidecar = f"{_SIDECAR}{modified_ns:x}-{name}"
     if len(sidecar) > _LONGEST_NAME:
         digest = hashlib.blake2s(name.encode(), digest_size=16).hexdigest()
-        sidecar = f"{RESERVED}-{modified_ns:x}-{digest}"
+        sidecar = f"{_SIDECAR}{modified_ns:x}-{digest}"
     return f"{folder}/{sidecar}"
 
 
@@ -84,6 +85,36 @@ def _read_sidecar(path: str) -> bytes:
             return file.read()
     except FileNotFoundError:
         return b"{}"
+
+
+def sweep(root: str, old_seconds: float) -> int:
+    """Remove the sidecars in the tree that are of no blob and not of today's making; how many. Raises OSError.
+
+    A crash leaves one when it comes between the sidecar and its blob. They are told by their age from those whose
+    blob is about to come.
+    """
+    swept = 0
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(RESERVED)]
+        sidecars = [name for name in names if name.startswith(_SIDECAR)]
+        if not sidecars:
+            continue
+        used = {_sidecar_of(folder, name) for name in names}
+        for name in sidecars:
+            path = f"{folder}/{name}"
+            with contextlib.suppress(FileNotFoundError):
+                if path not in used and time.time() - os.lstat(path).st_mtime > old_seconds:
+                    syscalls.unlink(path)
+                    swept += 1
+    return swept
+
+
+def _sidecar_of(folder: str, name: str) -> str:
+    path = f"{folder}/{name}"
+    try:
+        return sidecar_path(path, os.lstat(path).st_mtime_ns)
+    except FileNotFoundError:
+        return ""
 
 
 def remove_sidecar(path: str, modified_ns: int) -> None:

@@ -1,7 +1,11 @@
 """How a blob gets onto the disk: temporary file, bytes, description, fsync, rename, fsync of the folder.
 
 Whatever fails, nothing is visible and the temporary file is gone; also when the last fsync fails and the file has
-its name already: then the name is taken back, or given back to the blob that had it.
+its name already: then the name is taken back, or given back to the blob that had it. If the way back fails too, the
+new blob may stay, of which nobody was told that it is there.
+
+Writers do not share the fsync of a folder: with sixteen threads on 1, 16 and 256 folders of ext4 a shared one was
+measured to be no faster, for the journal joins them already.
 """
 
 from __future__ import annotations

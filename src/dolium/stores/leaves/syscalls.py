@@ -54,11 +54,18 @@ _UNAVAILABLE: Final = frozenset({errno.ENOSYS, errno.EPERM})
 _NOT_HERE: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ESPIPE})
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
 
 
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+# Made once: a blob is opened for each small GET. The kernel only reads them.
+_AT_FDCWD: Final = ctypes.c_int(-100)
+_SIZE_OF_HOW: Final = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
+_hows: dict[int, object] = {}  # flags -> reference to an _OpenHow; there are a handful of flags
 
 
 def create(path: str) -> int:
@@ -81,10 +88,12 @@ def open_beneath(root: str, relative: str, flags: int) -> int:
 
 
 def _openat2(path: str, flags: int) -> int:
-    how = _OpenHow(flags, 0, _RESOLVE_NO_SYMLINKS)
+    how = _hows.get(flags)
+    if how is None:
+        how = _hows[flags] = ctypes.byref(_OpenHow(flags, 0, _RESOLVE_NO_SYMLINKS))
     name = os.fsencode(path)
     while True:
-        descriptor: int = _libc.syscall(_OPENAT2, -100, name, ctypes.byref(how), 24)  # -100: AT_FDCWD
+        descriptor: int = _syscall(_OPENAT2, _AT_FDCWD, name, how, _SIZE_OF_HOW)
         if descriptor >= 0:
             return descriptor
         code = ctypes.get_errno()
