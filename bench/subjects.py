@@ -83,7 +83,8 @@ def _seaweedfs(data: Path) -> Launch:
         f"-master.port={master}",
         "-master.telemetry=false",
         f"-volume.port={volume}",
-        "-volume.max=0",
+        "-volume.max=100",  # of 1 GiB: each bucket takes seven or more
+        "-master.volumeSizeLimitMB=1024",
         "-filer",
         f"-filer.port={filer}",
         f"-filer.localSocket={data / 'filer.sock'}",

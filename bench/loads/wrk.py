@@ -44,7 +44,7 @@ class Wrk:
     body: Path | None = None
     once: bool = False
     expect: int = 200
-    timeout: int = 20
+    timeout: int = 60
     threads: int = 2
 
     def run(self) -> Load:
