@@ -75,8 +75,8 @@ def _about(result: Result) -> str:
     lines = [f"* date: {result.date}"]
     lines += [f"* {name}: {value}" for name, value in result.machine.items()]
     lines.append(f"* disk, `dd conv=fdatasync` of 256 MiB: {result.disk_mb_per_second:,.0f} MB/s")
-    lines.append(f"* {result.repeat} runs of {result.seconds} s for each figure, the median shown")
-    lines += [f"* {name} {version}" for name, version in result.versions.items()]
+    lines.append(f"* {result.seconds} s for each figure, {result.repeat} times, the median shown")
+    lines += [f"* {name} {result.versions[name]}" for name in _names(result)]
     lines += [f"* {name} was left out: {why}" for name, why in result.absent.items()]
     return "\n".join(lines)
 
