@@ -186,7 +186,9 @@ def _choose(
     if not chosen:
         raise Malformed("MalformedXML", "You must specify at least one part")
     taken: list[Part] = []
-    for wanted in chosen:
+    for position, wanted in enumerate(chosen, 1):
+        if position < len(chosen) and chosen[position].number == wanted.number:
+            continue  # a part that was sent again while it was being sent: the last one listed counts
         if taken and wanted.number <= taken[-1].number:
             raise Malformed("InvalidPartOrder", "The list of parts was not in ascending order.")
         part = present.get(wanted.number)

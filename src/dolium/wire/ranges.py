@@ -41,12 +41,15 @@ def parse_copy_range(value: bytes) -> ByteRange:
 
 
 def resolve_copy_range(span: ByteRange, size: int) -> tuple[int, int]:
-    """(start, stop) in a source of `size` bytes; unlike a read, it must lie within. Raises Malformed."""
+    """(start, stop) in a source of `size` bytes; unlike a read, it must lie within.
+
+    Raises Malformed (InvalidRange).
+    """
     assert span.first is not None
     assert span.last is not None
     if span.last >= size:
         raise Malformed(
-            "InvalidArgument",
+            "InvalidRange",
             f"Range specified is not valid for source object of size: {size}",
             ArgumentName="x-amz-copy-source-range",
             ArgumentValue=f"bytes={span.first}-{span.last}",

@@ -72,7 +72,7 @@ def test_copy_range() -> None:
     assert resolve_copy_range(parse_copy_range(b"bytes=3-3"), 5) == (3, 4)
     with pytest.raises(Malformed) as refusal:
         resolve_copy_range(span, 4)
-    assert refusal.value.code == "InvalidArgument"
+    assert refusal.value.code == "InvalidRange"
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ async def list_v2(call: Call) -> Response:
     query = call.query
     limit, encoding = limit_of(call, "max-keys"), encoding_of(call)
     token = query.get("continuation-token")
-    after = query.get("start-after", "") if token is None else _from_token(token)
+    after = _from_token(token) if token else query.get("start-after", "")
     page = _page(call, after, limit)
     listing = ListingV2(
         bucket=call.found.name,

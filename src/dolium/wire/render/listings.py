@@ -12,6 +12,7 @@ from dolium.wire.render.text import (
     escape,
     escape_all,
     owner_elements,
+    speakable,
     url_encode,
     url_encode_all,
 )
@@ -91,9 +92,11 @@ def list_v1_result(page: ListingV1) -> bytes:
     marker = (
         f"<NextMarker>{name(page.next_marker)}</NextMarker>" if page.truncated and page.next_marker else ""
     )
+    # The prefix as it is, also with encoding-type=url: SDKs decode every other name of version 1, but not it.
+    prefix = escape(page.prefix) if speakable(page.prefix) else name(page.prefix)
     return document(
         "ListBucketResult",
-        f"<Name>{escape(page.bucket)}</Name><Prefix>{name(page.prefix)}</Prefix>"
+        f"<Name>{escape(page.bucket)}</Name><Prefix>{prefix}</Prefix>"
         f"<Marker>{name(page.marker)}</Marker>{marker}{_rest(page, name)}",
     )
 

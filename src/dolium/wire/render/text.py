@@ -25,6 +25,7 @@ __all__ = [
     "escape",
     "escape_all",
     "owner_elements",
+    "speakable",
     "url_encode",
     "url_encode_all",
 ]
@@ -55,6 +56,14 @@ def escape(text: str) -> str:
 def _reference(match: re.Match[str]) -> str:
     char = match[0]
     return _REFERENCES.get(char) or f"&#x{ord(char):X};"
+
+
+_unspeakable = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]").search
+
+
+def speakable(text: str) -> bool:
+    """Whether XML 1.0 can carry the text at all."""
+    return _unspeakable(text) is None
 
 
 def url_encode(text: str) -> str:
