@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 from dolium.asgi.messages import Headers
 from dolium.catalog.objects import Check, ObjectRow
@@ -45,7 +46,12 @@ def refuse_unbuilt(call: Call) -> None:
 
 def stored_headers(call: Call) -> str:
     """The headers and metadata to keep with the object, as the catalog keeps them."""
-    lines = object_header_lines(read_object_headers(call.headers))
+    return _as_json(tuple(object_header_lines(read_object_headers(call.headers))))
+
+
+@lru_cache(maxsize=1024)
+def _as_json(lines: tuple[tuple[bytes, bytes], ...]) -> str:
+    """Most uploads of a client say the same."""
     return json.dumps(
         [[name.decode("latin-1"), decode_value(value)] for name, value in lines], ensure_ascii=False
     )
