@@ -1,0 +1,488 @@
+"""One connection: bytes to requests, requests to the app one after the other, and its end.
+
+It is in one of these states, and a deadline hangs on each but the second (`tick`): idle or in the middle of a head;
+an app at work; waiting for bytes of a body; waiting for the peer to take an answer; discarding the rest of a body;
+lingering after a last answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from dolium.server.http.exchange import Exchange
+from dolium.server.http.files import PeerGone
+from dolium.server.http.heads import FRAMING_FIELDS, decoded_path, judge, write_head
+from dolium.server.http.options import Refusal, Refused
+
+if TYPE_CHECKING:
+    from dolium.server.http.server import HttpServer
+
+__all__ = ["Connection"]
+
+_METHODS = {
+    name: name.decode("ascii") for name in (b"GET", b"HEAD", b"PUT", b"POST", b"DELETE", b"OPTIONS", b"PATCH")
+}
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
+_EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
+_RESET = struct.pack("ii", 1, 0)
+# Chunk framing may cost a client 16 bytes for each of the body, and this much more (extensions, trailers).
+_CHUNK_ALLOWANCE = 64 << 10
+
+_TOO_LARGE = Refusal(400, "RequestHeaderSectionTooLarge", "The head of the request is too large.")
+_TOO_SLOW = Refusal(408, "RequestTimeout", "The request did not come within the timeout period.")
+_FULL = Refusal(503, "SlowDown", "Too many connections.")
+
+
+class Connection(asyncio.Protocol):
+    """The protocol that uvloop calls; parser callbacks are the methods named `on_…`."""
+
+    __slots__ = (
+        "_advancing", "_base", "_chunk_fed", "_client", "_deaf", "_direct", "_fed", "_fields", "_first", "_framing",
+        "_in_head", "_lingering", "_local", "_lost", "_mark", "_parser", "_partial", "_peer_ended", "_queue",
+        "_reading", "_receiving", "_refusal", "_scheme", "_since", "_target", "_waits", "_write_waiter",
+        "active", "on_lost", "secure", "server", "transport", "write_paused", "written",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: HttpServer) -> None:
+        self.server = server
+        self.secure = False
+        self.write_paused = False
+        self.written = 0  # bytes handed to the transport or the kernel
+        self.active: Exchange | None = None  # the request whose answer is next
+        self.on_lost: Any = None  # called when the connection is lost while a file is being sent
+        self._queue: deque[Exchange] = deque()
+        self._receiving: Exchange | None = None  # the request whose body comes in
+        self._refusal: Refusal | None = None  # to be answered after the queue
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._target = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._framing: list[tuple[bytes, bytes]] = []
+        self._fed = 0  # size of the bytes that the parser has in hand
+        self._partial = 0  # bytes of a head that has come in more than one piece, from the second on
+        self._chunk_fed = 0
+        self._in_head = False
+        self._direct = False  # the body in hand has a known length, its bytes go past the parser
+        self._deaf = False  # no byte that still comes is a request
+        self._first = True
+        self._reading = True
+        self._lost = False
+        self._peer_ended = False
+        self._advancing = False
+        self._lingering = 0.0
+        self._since = server.now
+        self._waits = ""  # what is waited for since `_mark`: "body", "take" or nothing
+        self._mark = 0.0
+        self._base = 0
+        self._write_waiter: asyncio.Future[None] | None = None
+
+    # --- transport -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self.transport = transport  # type: ignore[assignment]  # uvloop's are not subclasses
+        self.secure = transport.get_extra_info("ssl_object") is not None
+        # Paused means: something is not yet with the kernel. (With 0, uvloop's TLS is paused when it is empty.)
+        self.transport.set_write_buffer_limits(1 if self.secure else 0, 0)
+        self._scheme = "https" if self.secure else "http"
+        self._client = _address(transport.get_extra_info("peername"))
+        self._local = _address(transport.get_extra_info("sockname"))
+        if not self.server.enter(self):
+            self._refuse(_FULL)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended changes nothing
+        self._lost = True
+        self._deaf = True
+        self._parser = None  # it refers back here
+        self.server.leave(self)
+        self._lose_all()
+
+    def _lose_all(self) -> None:
+        if self.active is not None:
+            self.active.lose()
+        if self._receiving is not None:
+            self._receiving.lose()
+        self._queue.clear()
+        if self._write_waiter is not None and not self._write_waiter.done():
+            self._write_waiter.set_exception(PeerGone("the client has gone"))
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more. It may still want the answers to whole requests (`nc`, `curl` in a pipe)."""
+        self._peer_ended = True
+        if self._lingering or self._receiving is not None or (self.active is None and not self._queue):
+            if self._receiving is not None:
+                self.abort()
+            return False
+        return not self.secure
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._write_waiter is not None and not self._write_waiter.done():
+            self._write_waiter.set_result(None)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += len(data)
+        self.transport.write(data)
+
+    def write_many(self, parts: Sequence[bytes | bytearray | memoryview]) -> None:
+        size = sum(map(len, parts))
+        self.written += size
+        if size < 48 << 10:  # measured: below, a copy is cheaper than a gathered write
+            self.transport.write(b"".join(parts))
+        else:
+            self.transport.writelines(parts)
+
+    async def drained(self) -> None:
+        """Until the kernel has taken all that was written. Raises PeerGone."""
+        while self.write_paused or self._lost:
+            if self._lost:
+                raise PeerGone("the client has gone")
+            self._write_waiter = self.server.loop.create_future()
+            try:
+                await self._write_waiter
+            finally:
+                self._write_waiter = None
+
+    def abort(self) -> None:
+        """End it so that the peer cannot take what it has for whole: by a reset."""
+        if not self._lost:
+            sock = self.transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._deaf = True
+            self.transport.abort()
+            self._lose_all()
+
+    def close_idle(self) -> None:
+        """Close it now if nothing is going on, else with the answer in hand (`server.draining` is set)."""
+        if self.active is None and not self._queue and not self._in_head and not self._lingering:
+            self._deaf = True
+            self.transport.close()
+
+    # --- bytes in ------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            self._since = self.server.now
+            return
+        if self._direct:
+            data = self._take_direct(data)
+            if not data:
+                return
+        self._parse(data)
+        if self._queue:
+            if self.active is None:
+                self._advance()
+            if self._queue or self._receiving is not None:
+                self._settle_reading()
+        elif self._receiving is not None:
+            self._settle_reading()
+
+    def _parse(self, data: bytes) -> None:
+        assert self._parser is not None
+        self._fed = len(data)
+        continued = self._in_head
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # No other protocol is spoken here; RFC 9110 §7.8 lets a server go on as if it had not been offered.
+            rest = data[upgrade.args[0] :]
+            if rest and not self._deaf:
+                self._parse(rest)
+            return
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, Refused):
+                raise
+            self._refuse(error.__context__.refusal)
+            return
+        except httptools.HttpParserError as error:
+            if not self._deaf:
+                self._refuse(Refusal(400, "BadRequest", f"This is not HTTP as spoken here: {error}."))
+            return
+        receiving = self._receiving
+        if receiving is not None:
+            if receiving.left > 0:
+                self._direct = True
+            elif receiving.chunked:
+                self._chunk_fed += len(data)
+                if self._chunk_fed > _CHUNK_ALLOWANCE + 16 * receiving.received:
+                    self._refuse(Refusal(400, "BadRequest", "There is more framing than body."))
+        elif self._in_head and continued:
+            options = self.server.options
+            self._partial += len(data)
+            if self._partial > options.target_limit + options.header_limit:
+                self._refuse(_TOO_LARGE)
+
+    def _take_direct(self, data: bytes) -> bytes:
+        """Bytes of a body whose length is known; returns what follows it."""
+        receiving = self._receiving
+        assert receiving is not None
+        left = receiving.left
+        if len(data) < left:
+            receiving.feed(data)
+            self._settle_reading()
+            return b""
+        rest = b""
+        if len(data) > left:
+            data, rest = data[:left], data[left:]
+        receiving.feed(data)
+        self._direct = False
+        self._parser = httptools.HttpRequestParser(self)  # the old one still waits for these bytes
+        self.on_message_complete()
+        return b"" if self._deaf else rest
+
+    def _settle_reading(self) -> None:
+        """Read on only while nothing waits: neither requests sent ahead, nor too much of a body."""
+        receiving = self._receiving
+        wanted = not self._queue and (
+            receiving is None or receiving.buffered <= self.server.options.body_buffer
+        )
+        if wanted != self._reading and not self._lost:
+            self._reading = wanted
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def body_taken(self, exchange: Exchange) -> None:
+        """The app has taken a piece of the body."""
+        if not self._reading and exchange.buffered <= self.server.options.body_buffer >> 1:
+            self._settle_reading()
+
+    # --- parser callbacks ----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._target = b""
+        self._fields = []
+        self._framing = []
+        self._partial = 0
+        self._since = self.server.now
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            name = name.lower()
+            value = value.rstrip(b" \t")
+            if name in FRAMING_FIELDS:
+                self._framing.append((name, value))
+            self._fields.append((name, value))
+        # Else it is a trailer, which is no header; chunk framing has its own bound (`_parse`).
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        assert parser is not None
+        server = self.server
+        options = server.options
+        self._in_head = self._first = False
+        self._chunk_fed = 0
+        if (
+            len(self._target) > options.target_limit
+            or len(self._fields) > options.header_count
+            or (self._fed + self._partial > options.header_limit and self._section() > options.header_limit)
+        ):
+            raise Refused(_TOO_LARGE)
+        if len(self._queue) >= options.max_pipelined:
+            raise Refused(Refusal(400, "BadRequest", "Too many requests sent ahead."))
+        version = parser.get_http_version()
+        method = parser.get_method()
+        head = judge(method, self._target, version, self._framing)
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": _METHODS.get(method) or method.decode("ascii"),
+            "scheme": self._scheme,
+            "path": decoded_path(head.raw_path),
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "root_path": "",
+            "headers": self._fields,
+            "client": self._client,
+            "server": self._local,
+            "extensions": _EXTENSIONS,
+        }
+        exchange = Exchange(self, scope, head, old=version == "1.0", keep=parser.should_keep_alive())
+        self._receiving = exchange
+        self._queue.append(exchange)
+
+    def _section(self) -> int:
+        """Bytes of the header section."""
+        return sum(len(name) + len(value) + 4 for name, value in self._fields)
+
+    def on_body(self, body: bytes) -> None:
+        assert self._receiving is not None
+        self._receiving.feed(body)
+
+    def on_message_complete(self) -> None:
+        exchange = self._receiving
+        assert exchange is not None
+        self._receiving = None
+        self._waits = ""
+        exchange.finish_body()
+        if exchange.close:
+            self._deaf = True
+        if exchange.done and exchange is self.active:  # its answer was there before its body
+            self._release()
+
+    # --- requests one after the other ----------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._queue and self.active is None and not self._lost and not self._lingering:
+                self.active = exchange = self._queue.popleft()
+                exchange.run()
+        finally:
+            self._advancing = False
+        if self.active is None and not self._queue and self._refusal is not None:
+            self._answer_refusal()
+        elif not self._reading:
+            self._settle_reading()
+
+    def answered(self, exchange: Exchange) -> None:
+        """All of an answer is written."""
+        if exchange is not self.active or self._lost:
+            return
+        self._since = self.server.now
+        self._waits = ""
+        if exchange.close:
+            self._queue.clear()
+            self._end(linger=not exchange.complete)
+        elif exchange.complete:
+            self._release()
+        else:
+            self._settle_reading()  # and discard: `tick` sees to it that it ends
+
+    def _release(self) -> None:
+        self.active = None
+        self._since = self.server.now
+        if self._queue or self._refusal is not None:
+            if not self._advancing:
+                # Not from here: this may be a step of the task that has just answered.
+                self.server.loop.call_soon(self._advance)
+        elif self._peer_ended or self.server.draining:
+            self._end(linger=False)
+
+    def _end(self, *, linger: bool) -> None:
+        """No request follows. Lingering keeps a reset from overtaking the answer (RFC 9112 §9.6)."""
+        self._deaf = True
+        self.active = None
+        if self._receiving is not None:
+            self._receiving.lose()
+            self._receiving = None
+        if not linger or self._lost:
+            self.transport.close()
+            return
+        self._lingering = self._since = self.server.now
+        if not self.secure:
+            self.transport.write_eof()
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+
+    # --- refusals ------------------------------------------------------------------------------------------
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """What comes in is no request, or no longer one. Answers in order: those before it come first."""
+        self._deaf = True
+        self._direct = False
+        self.server.refused += 1
+        broken, self._receiving = self._receiving, None
+        if broken is not None:
+            broken.lose()
+            if broken is self.active:
+                if broken.done or broken.started:
+                    self.abort()
+                    return
+                self.active = None
+            elif broken in self._queue:
+                self._queue.remove(broken)
+        self._refusal = refusal
+        if self.active is None and not self._queue:
+            self._answer_refusal()
+
+    def _answer_refusal(self) -> None:
+        refusal, self._refusal = self._refusal, None
+        if refusal is None or self._lost:
+            return
+        options = self.server.options
+        kind, body = options.render_refusal(refusal)
+        fields = [(b"content-type", kind)]
+        if refusal.status == 503:
+            fields.append((b"retry-after", b"%d" % options.retry_after))
+        head = write_head(
+            refusal.status, fields,
+            head_request=False, old=False, close=True, whole=len(body), date=self.server.date_line,
+        )  # fmt: skip
+        self.write(head.text + body)
+        self._end(linger=True)
+
+    # --- deadlines -----------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Look at the deadlines; called every `options.tick` seconds."""
+        options = self.server.options
+        if self._lingering:
+            if now - self._since > options.linger_idle or now - self._lingering > options.linger:
+                self.transport.abort()
+            return
+        active, receiving = self.active, self._receiving
+        if active is None and receiving is None:
+            waited = now - self._since
+            if self._in_head and waited > options.header_deadline:
+                self._refuse(_TOO_SLOW)
+            elif not self._in_head and waited > (
+                options.header_deadline if self._first else options.keep_alive
+            ):
+                self._deaf = True
+                self.transport.close()
+        elif active is not None and active.done and active is receiving:
+            if now - self._since > options.discard_deadline:
+                self._end(linger=True)
+        elif self.write_paused or self.on_lost is not None:
+            if self._too_slow("take", self._taken(), now):
+                self.abort()
+        elif receiving is not None and self._reading and not receiving.expects:
+            if self._too_slow("body", receiving.received, now):
+                self._refuse(_TOO_SLOW)
+        else:
+            self._waits = ""
+
+    def _too_slow(self, what: str, moved: int, now: float) -> bool:
+        """Whether a whole stretch of `patience` has brought less than the minimum rate."""
+        options = self.server.options
+        if self._waits == what and now - self._mark < options.patience:
+            return False
+        slow = self._waits == what and moved - self._base < options.minimum_rate * options.patience
+        self._waits, self._mark, self._base = what, now, moved
+        return slow
+
+    def _taken(self) -> int:
+        """Bytes that the peer has acknowledged; the kernel alone may hide megabytes from a slow reader."""
+        sock = self.transport.get_extra_info("socket")
+        unsent = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+        return self.written - self.transport.get_write_buffer_size() - int(unsent)
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    return (name[0], name[1]) if isinstance(name, tuple) else None

@@ -1,0 +1,193 @@
+"""Bytes of a file to a connection, without a copy where that is possible, and never waiting for a disk on the loop.
+
+What lies in the page cache is sent at once: small pieces in one write with the head, large ones by sendfile(2)
+from a writer callback, over TLS through one buffer. What does not (RWF_NOWAIT says so) is sent or read in a thread;
+each device has its own few, so a file system that hangs holds up nobody else's files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from dolium.errors import BodyTruncated
+
+if TYPE_CHECKING:
+    from dolium.server.http.connection import Connection
+
+__all__ = ["FileThreads", "PeerGone", "send_file"]
+
+_SMALL = 128 << 10
+_STEP = 1 << 20
+_COLD_STEP = 4 << 20
+_BUFFER = 256 << 10
+_THREADS = 8
+
+
+class PeerGone(ConnectionError):  # noqa: N818 - no fault of ours: it tells why to stop
+    """The client is no longer there, or its connection was given up. Apps let it pass."""
+
+
+class FileThreads:
+    """Threads that wait for disks: a few for each device."""
+
+    def __init__(self) -> None:
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+
+    def of(self, descriptor: int) -> ThreadPoolExecutor:
+        device = os.fstat(descriptor).st_dev
+        pool = self._pools.get(device)
+        if pool is None:
+            pool = self._pools[device] = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"files-{device:x}")
+        return pool
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def send_file(connection: Connection, descriptor: int, offset: int, count: int, head: bytes) -> None:
+    """Send `head`, then `count` bytes of the file from `offset`, up to the kernel's taking them.
+
+    Raises BodyTruncated if the file is shorter, PeerGone, OSError of the disk.
+    """
+    if connection.write_paused:
+        await connection.drained()
+    if count <= _SMALL:
+        buffer = bytearray(count)
+        await _fill(connection, descriptor, memoryview(buffer), offset)
+        connection.write_many([head, buffer] if head else [buffer])
+        return
+    if head:
+        connection.write(head)
+    if connection.secure:
+        await _copy(connection, descriptor, offset, count)
+        return
+    if connection.write_paused:
+        await connection.drained()
+    sending = _Sending(connection, descriptor, offset, count)
+    try:
+        await sending.finished
+    finally:
+        sending.close()
+
+
+async def _copy(connection: Connection, descriptor: int, offset: int, count: int) -> None:
+    buffer = memoryview(bytearray(_BUFFER))
+    while count:
+        piece = buffer[: min(count, _BUFFER)]
+        await _fill(connection, descriptor, piece, offset)
+        if connection.write_paused:
+            await connection.drained()
+        connection.write(piece)
+        if connection.write_paused:
+            await connection.drained()
+        offset += len(piece)
+        count -= len(piece)
+
+
+async def _fill(connection: Connection, descriptor: int, piece: memoryview, offset: int) -> None:
+    """Read all of `piece`: at once from the page cache, in a thread from a disk."""
+    try:
+        size = os.preadv(descriptor, [piece], offset, os.RWF_NOWAIT)
+    except OSError:  # not cached, or a file system that cannot tell
+        size = 0
+    if size < len(piece):
+        server = connection.server
+        await server.loop.run_in_executor(
+            server.files.of(descriptor), _read_rest, descriptor, piece[size:], offset + size
+        )
+
+
+def _read_rest(descriptor: int, piece: memoryview, offset: int) -> None:
+    while piece:
+        size = os.preadv(descriptor, [piece], offset)
+        if not size:
+            raise BodyTruncated("the file is shorter than it was")
+        piece = piece[size:]
+        offset += size
+
+
+class _Sending:
+    """sendfile(2) whenever the socket takes more."""
+
+    def __init__(self, connection: Connection, descriptor: int, offset: int, count: int) -> None:
+        self._connection = connection
+        self._loop = connection.server.loop
+        self._descriptor = descriptor
+        self._offset = offset
+        self._count = count
+        self._probe = [bytearray(1)]
+        self.finished: asyncio.Future[None] = self._loop.create_future()
+        # uvloop watches its own descriptor of this socket, and watches one only once.
+        self._socket = os.dup(connection.transport.get_extra_info("socket").fileno())
+        connection.on_lost = self._lost
+        self._loop.add_writer(self._socket, self._step)
+
+    def close(self) -> None:
+        self._connection.on_lost = None
+        self._loop.remove_writer(self._socket)
+        os.close(self._socket)
+
+    def _lost(self) -> None:
+        self._fail(PeerGone("the client has gone"))
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.finished.done():
+            if isinstance(error, ConnectionError):
+                error = PeerGone("the client has gone")
+            self.finished.set_exception(error)
+
+    def _step(self) -> None:
+        if self.finished.done():
+            return
+        size = min(self._count, _STEP)
+        if not self._cached(self._offset) or not self._cached(self._offset + size - 1):
+            self._loop.remove_writer(self._socket)
+            future = self._loop.run_in_executor(
+                self._connection.server.files.of(self._descriptor), self._send, min(self._count, _COLD_STEP)
+            )
+            future.add_done_callback(self._sent_in_thread)
+            return
+        try:
+            self._took(self._send(size))
+        except OSError as error:
+            self._fail(error)
+
+    def _cached(self, offset: int) -> bool:
+        try:
+            os.preadv(self._descriptor, self._probe, offset, os.RWF_NOWAIT)
+        except OSError:
+            return False
+        return True
+
+    def _send(self, size: int) -> int:
+        """Bytes sent: 0 if the file has ended, -1 if the socket takes none now."""
+        try:
+            return os.sendfile(self._socket, self._descriptor, self._offset, size)
+        except BlockingIOError:
+            return -1
+
+    def _sent_in_thread(self, future: asyncio.Future[int]) -> None:
+        if self.finished.done():
+            future.cancelled() or future.exception()
+            return
+        error = future.exception()
+        if error is not None:
+            self._fail(error)
+            return
+        self._took(future.result())
+        if not self.finished.done():
+            self._loop.add_writer(self._socket, self._step)
+
+    def _took(self, size: int) -> None:
+        if size == 0:
+            self._fail(BodyTruncated("the file is shorter than it was"))
+        elif size > 0:
+            self._offset += size
+            self._count -= size
+            self._connection.written += size
+            if not self._count:
+                self.finished.set_result(None)

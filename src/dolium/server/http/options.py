@@ -1,0 +1,74 @@
+"""Every limit and deadline of the HTTP server, with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["HttpOptions", "Refusal", "Refused", "plain_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that the server gives itself, before or instead of the app.
+
+    `code` is the S3 error code that fits; `close` whether the connection ends with it.
+    """
+
+    status: int
+    code: str
+    message: str
+    close: bool = True
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer, raised to leave the parser at once
+    """The request cannot be let through."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def plain_text(refusal: Refusal) -> tuple[bytes, bytes]:
+    """(content type, body) of a refusal, for whoever asked."""
+    return b"text/plain; charset=utf-8", f"{refusal.code}: {refusal.message}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """Sizes in bytes, times in seconds; all per process or per connection as said."""
+
+    target_limit: int = 16 << 10
+    """The request target; a presigned URL of a 1,024-byte key with a session token fits."""
+    header_limit: int = 16 << 10
+    """All header fields together; S3 itself stops at 8 KiB."""
+    header_count: int = 200
+    header_deadline: float = 10.0
+    """From the first byte of a request, or from the start of a connection or a TLS handshake."""
+    keep_alive: float = 75.0
+    """How long a connection may be idle between requests."""
+    minimum_rate: int = 1024
+    """Bytes per second that a peer must send or take while it is waited for…"""
+    patience: float = 60.0
+    """…measured over so many seconds of waiting; so a peer that does nothing at all is dropped after them."""
+    body_buffer: int = 1 << 20
+    """Bytes of a request body that wait for the app before the socket is no longer read."""
+    discard_limit: int = 256 << 10
+    """The rest of a body that nobody wants is read and thrown away up to here, so that the connection lives;
+    with more to come the connection is closed after the answer."""
+    discard_deadline: float = 5.0
+    linger_idle: float = 5.0
+    """After a last answer, input is thrown away until the peer has closed, or is silent for this long…"""
+    linger: float = 30.0
+    """…or this long in all: a reset would take the answer from a client that is still sending."""
+    max_connections: int = 10_000
+    """Per process. One more gets 503."""
+    max_requests: int = 1024
+    """In the app at once, per process. One more gets 503 with Retry-After."""
+    max_pipelined: int = 64
+    """Requests sent ahead on one connection; the connection closes after so many answers."""
+    retry_after: int = 1
+    tick: float = 1.0
+    """How often deadlines are looked at; a deadline is late by at most one tick."""
+    render_refusal: Callable[[Refusal], tuple[bytes, bytes]] = plain_text
+    """(content type, body) of the server's own answers."""
