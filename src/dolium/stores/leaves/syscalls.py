@@ -133,7 +133,7 @@ def preallocate(descriptor: int, start: int, length: int) -> None:
     Does nothing where the file system has no such call; it is never imitated by writing zeros.
     """
     arguments = (ctypes.c_int(descriptor), ctypes.c_int(_FALLOC_KEEP_SIZE))
-    if _libc.fallocate64(*arguments, ctypes.c_int64(start), ctypes.c_int64(length)) != 0:
+    if _libc.fallocate(*arguments, ctypes.c_int64(start), ctypes.c_int64(length)) != 0:
         _raise_unless_absent(ctypes.get_errno())
 
 
