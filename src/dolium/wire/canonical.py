@@ -26,9 +26,9 @@ __all__ = [
 Headers = Sequence[tuple[bytes, bytes]]
 """Lower-case names and values as they came, in order: the headers of an ASGI scope."""
 
-_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-_ENCODED = [bytes([byte]) if byte in _UNRESERVED else b"%%%02X" % byte for byte in range(256)]
-_ENCODED_PATH = [b"/" if byte == ord("/") else text for byte, text in enumerate(_ENCODED)]
+_ENCODED = {bytes([byte]): b"%%%02X" % byte for byte in range(256)}
+_encode = re.compile(rb"[^A-Za-z0-9._~-]").sub
+_encode_path = re.compile(rb"[^A-Za-z0-9._~/-]").sub
 
 # An escape in upper case that stands for a byte which is not unreserved.
 _NEEDED = rb"%(?:[0189A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF])"
@@ -54,8 +54,11 @@ def decode_plus(data: bytes) -> bytes:
 
 def encode(data: bytes, *, slash: bool = False) -> bytes:
     """Percent-encode; `slash` keeps `/`."""
-    table = _ENCODED_PATH if slash else _ENCODED
-    return b"".join([table[byte] for byte in data])
+    return (_encode_path if slash else _encode)(_escape, data)
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return _ENCODED[match[0]]
 
 
 def canonical_path(raw_path: bytes) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from dolium.wire.canonical import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from dolium.values import Checksum
 
@@ -35,7 +35,7 @@ NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 _special = re.compile('[&<>"\x00-\x1f\ufffe\uffff]')
 _REFERENCES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
-_PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'&<>"')
+_PLAIN: Final = bytes(byte for byte in range(0x20, 0x100) if byte not in b'&<>"')
 _UNRESERVED: Final = bytes(byte for byte in range(0x7F) if chr(byte).isalnum() or byte in b"-._~/")
 
 
@@ -73,23 +73,22 @@ def url_encode(text: str) -> str:
 
 def escape_all(texts: Sequence[str]) -> Sequence[str]:
     """`escape` for each. One pass over all of them finds out that most pages need it for none."""
-    return _changed(texts, _PLAIN, escape)
+    whole = "".join(texts)
+    if whole.encode().translate(None, _PLAIN) or "\ufffe" in whole or "\uffff" in whole:
+        return [escape(text) for text in texts]
+    return texts
 
 
 def url_encode_all(texts: Sequence[str]) -> Sequence[str]:
     """`url_encode` for each, as `escape_all`."""
-    return _changed(texts, _UNRESERVED, url_encode)
+    if "".join(texts).encode().translate(None, _UNRESERVED):
+        return [url_encode(text) for text in texts]
+    return texts
 
 
-def _changed(texts: Sequence[str], harmless: bytes, change: Callable[[str], str]) -> Sequence[str]:
-    if not "".join(texts).encode().translate(None, harmless):
-        return texts
-    return [change(text) for text in texts]
-
-
-def document(root: str, content: str) -> bytes:
-    """A whole document whose root is in S3's namespace."""
-    return f'{DECLARATION}<{root} xmlns="{NAMESPACE}">{content}</{root}>'.encode()
+def document(root: str, *content: str) -> bytes:
+    """A whole document whose root is in S3's namespace. Many pieces are joined once, for pages are large."""
+    return "".join([DECLARATION, f'<{root} xmlns="{NAMESPACE}">', *content, f"</{root}>"]).encode()
 
 
 def owner_elements(owner: Owner, element: str = "Owner") -> str:
