@@ -10,6 +10,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import starmap
+from operator import itemgetter
 from typing import NamedTuple
 
 from dolium.catalog.database import Row, Snapshot
@@ -61,7 +62,13 @@ _BOUNDED = f"{_SELECT} AND key >= $2 AND key < $3 ORDER BY key, sequence DESC LI
 
 
 def list_objects(
-    read: Snapshot, bucket_id: int, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = 1000
+    read: Snapshot,
+    bucket_id: int,
+    *,
+    prefix: str = "",
+    delimiter: str = "",
+    after: str = "",
+    limit: int = 1000,
 ) -> Page:
     """The next `limit` entries and common prefixes together, behind `after`, in key order.
 
@@ -102,8 +109,11 @@ def _plain(read: Snapshot, bucket_id: int, prefix: str, start: str, limit: int) 
     entries: list[Entry] = []
     while True:
         wanted = limit + 1 - len(entries)
-        with closing(_query(read, bucket_id, start, stop, wanted)) as rows:
-            found = list(starmap(Entry, rows))
+        if stop is None:
+            rows = read.all(_OPEN, bucket_id, start, wanted)
+        else:
+            rows = read.all(_BOUNDED, bucket_id, start, stop, wanted)
+        found = list(starmap(Entry, rows))
         entries += _newest(found, entries[-1].key if entries else None)
         if len(entries) > limit:
             del entries[limit:]
@@ -113,9 +123,12 @@ def _plain(read: Snapshot, bucket_id: int, prefix: str, start: str, limit: int) 
         start = found[-1].key + "\0"
 
 
+_key, _kind = itemgetter(0), itemgetter(7)
+
+
 def _newest(found: list[Entry], previous: str | None) -> list[Entry]:
     """Without older versions and delete markers; nearly always there are none, which is cheap to see."""
-    if len({entry.key for entry in found}) == len(found) and not any(entry.kind for entry in found):
+    if len(set(map(_key, found))) == len(found) and not any(map(_kind, found)):
         return found
     kept = []
     for entry in found:

@@ -15,6 +15,7 @@ from dolium.wire.render import ListedObject, ListingV1, ListingV2, list_v1_resul
 __all__ = ["encoding_of", "limit_of", "list_v1", "list_v2"]
 
 _MOST = 1000
+_NO_CHECKSUM = ("", "")
 
 
 def limit_of(call: Call, name: str) -> int:
@@ -55,28 +56,26 @@ def _page(call: Call, after: str, limit: int) -> Page:
 
 
 def _listed(call: Call, entries: list[Entry], *, with_owner: bool) -> list[ListedObject]:
-    owner = call.site.directory.owner
-    tenancy_id = call.tenancy_id
-    found = []
-    for entry in entries:
-        storage_class = "STANDARD"
-        if "x-amz-storage-class" in entry.headers:
-            kept = dict(kept_headers(entry.headers))
-            storage_class = kept.get(b"x-amz-storage-class", b"STANDARD").decode("ascii")
-        algorithm, _, rest = entry.checksum.partition(" ")
-        found.append(
-            ListedObject(
-                entry.key,
-                entry.size,
-                entry.etag,
-                entry.modified_ms,
-                storage_class,
-                owner(tenancy_id, entry.owner_id) if with_owner else None,
-                algorithm,
-                rest.partition(" ")[0],
-            )
+    owners = {}
+    if with_owner:
+        owner = call.site.directory.owner
+        owners = {number: owner(call.tenancy_id, number) for number in {entry.owner_id for entry in entries}}
+    return [
+        ListedObject(
+            key,
+            size,
+            etag,
+            modified_ms,
+            _storage_class(headers) if "x-amz-storage-class" in headers else "STANDARD",
+            owners.get(owner_id),
+            *(checksum.split(" ", 2)[:2] if checksum else _NO_CHECKSUM),
         )
-    return found
+        for key, size, etag, checksum, modified_ms, owner_id, headers, _ in entries
+    ]
+
+
+def _storage_class(headers: str) -> str:
+    return dict(kept_headers(headers)).get(b"x-amz-storage-class", b"STANDARD").decode("ascii")
 
 
 async def list_v1(call: Call) -> Response:
