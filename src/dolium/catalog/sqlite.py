@@ -73,6 +73,8 @@ class _Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writing else 0)
         self.raw = apsw.Connection(str(path), flags=flags, statementcachesize=256)
         self.raw.set_busy_timeout(options.busy_ms)
+        # Else a statement is prepared anew for every new value bound to an indexed column (STAT4): 10 µs each.
+        self.raw.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         if writing:
             self.all(f"PRAGMA page_size = {options.page_bytes}")
             self.all("PRAGMA journal_mode = WAL")
