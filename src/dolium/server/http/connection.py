@@ -36,6 +36,7 @@ _EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
 _RESET = struct.pack("ii", 1, 0)
 # Chunk framing may cost a client 16 bytes for each of the body, and this much more (extensions, trailers).
 _CHUNK_ALLOWANCE = 64 << 10
+_JUST_COME = 1.0
 
 _TOO_LARGE = Refusal(400, "RequestHeaderSectionTooLarge", "The head of the request is too large.")
 _TOO_SLOW = Refusal(408, "RequestTimeout", "The request did not come within the timeout period.")
@@ -169,8 +170,12 @@ class Connection(asyncio.Protocol):
             self._lose_all()
 
     def close_idle(self) -> None:
-        """Close it now if nothing is going on, else with the answer in hand (`server.draining` is set)."""
-        if self.active is None and not self._queue and not self._in_head and not self._lingering:
+        """Close it now if nothing is going on, else with the answer in hand (`server.draining` is set).
+
+        A connection that is only just there has its first request on the way.
+        """
+        just_come = self._first and self.server.now - self._since < _JUST_COME
+        if self.active is None and not (self._queue or self._in_head or self._lingering or just_come):
             self._deaf = True
             self.transport.close()
 
@@ -451,9 +456,7 @@ class Connection(asyncio.Protocol):
             waited = now - self._since
             if self._in_head and waited > options.header_deadline:
                 self._refuse(_TOO_SLOW)
-            elif not self._in_head and waited > (
-                options.header_deadline if self._first else options.keep_alive
-            ):
+            elif not self._in_head and waited > self._idle_limit():
                 self._deaf = True
                 self.transport.close()
         elif active is not None and active.done and active is receiving:
@@ -467,6 +470,11 @@ class Connection(asyncio.Protocol):
                 self._refuse(_TOO_SLOW)
         else:
             self._waits = ""
+
+    def _idle_limit(self) -> float:
+        if self.server.draining:
+            return _JUST_COME
+        return self.server.options.header_deadline if self._first else self.server.options.keep_alive
 
     def _too_slow(self, what: str, moved: int, now: float) -> bool:
         """Whether a whole stretch of `patience` has brought less than the minimum rate."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 from dolium.asgi.messages import Scope
+from dolium.server.http.accept import Balance
 from dolium.server.http.connection import Connection
 from dolium.server.http.files import FileThreads
 from dolium.server.http.options import HttpOptions
@@ -26,7 +27,12 @@ class HttpServer:
     """
 
     def __init__(
-        self, app: App, options: HttpOptions | None = None, *, on_finished: Finished | None = None
+        self,
+        app: App,
+        options: HttpOptions | None = None,
+        *,
+        on_finished: Finished | None = None,
+        balance: Balance | None = None,
     ) -> None:
         self.app = app
         self.eager: bool = getattr(app, "eager", False)
@@ -36,11 +42,13 @@ class HttpServer:
         self.files = FileThreads()
         self.tasks: set[asyncio.Task[None]] = set()
         self.connections: set[Connection] = set()
+        self.opening = 0  # connections in their TLS handshake
         self.running = 0
         self.refused = 0
         self.draining = False
         self.now = self.loop.time()
         self.date_line = b""
+        self._balance = balance
         self._timer: asyncio.TimerHandle | None = None
         self._tick()
 
@@ -54,6 +62,8 @@ class HttpServer:
 
     def leave(self, connection: Connection) -> None:
         self.connections.discard(connection)
+        if self._balance is not None and not self.draining:
+            self._balance.publish(self.opening + len(self.connections))
 
     def _tick(self) -> None:
         self.now = now = self.loop.time()
