@@ -7,7 +7,16 @@ from functools import lru_cache
 
 from dolium.errors import Malformed
 from dolium.wire.canonical import Headers, canonical_query, fields_of
-from dolium.wire.claims import MAX_SKEW, Claim, Scope, check_skew, not_signed, read_payload, read_scope
+from dolium.wire.claims import (
+    MAX_REMEMBERED,
+    MAX_SKEW,
+    Claim,
+    Scope,
+    check_skew,
+    not_signed,
+    read_payload,
+    read_scope,
+)
 from dolium.wire.dates import amz_stamp, parse_amz_stamp, parse_http_date
 
 __all__ = ["read_header"]
@@ -24,7 +33,7 @@ def read_header(headers: Headers, raw_query: bytes, now: float) -> Claim:
     start, _, signature = value.rpartition(b"Signature=")
     if len(signature) != 64:
         start, signature = _reorder(value)
-    scope = _parse_start(start)
+    scope = _parse_start(start) if len(start) <= MAX_REMEMBERED else _parse_start.__wrapped__(start)
     stamp, seconds = _dated(fields)
     if not stamp.startswith(scope.date):
         raise _header_malformed(

@@ -14,9 +14,23 @@ from typing import NamedTuple
 from dolium.errors import Malformed
 from dolium.wire.dates import amz_stamp, iso_millis
 
-__all__ = ["MAX_SKEW", "Claim", "Payload", "Scope", "check_skew", "not_signed", "read_payload", "read_scope"]
+__all__ = [
+    "MAX_REMEMBERED",
+    "MAX_SKEW",
+    "Claim",
+    "Payload",
+    "Scope",
+    "check_skew",
+    "not_signed",
+    "read_payload",
+    "read_scope",
+]
 
 MAX_SKEW = 900
+"""Seconds between the clock of a client and ours."""
+
+MAX_REMEMBERED = 1024
+"""Longer texts of strangers are not kept in a cache."""
 
 
 class Payload(Enum):

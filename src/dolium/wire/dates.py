@@ -13,6 +13,8 @@ from functools import lru_cache
 __all__ = ["amz_stamp", "http_date", "iso_millis", "parse_amz_stamp", "parse_http_date", "parse_iso"]
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_FIRST = (date.min.toordinal() - _EPOCH) * 86_400
+_LAST = (date.max.toordinal() - _EPOCH + 1) * 86_400 - 1
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTH_NUMBER = {name.lower(): number for number, name in enumerate(_MONTHS, 1)}
@@ -78,15 +80,20 @@ def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: in
         days = date(year, month, day).toordinal() - _EPOCH
     except ValueError:
         return None
-    return days * 86_400 + hour * 3600 + minute * 60 + second
+    return min(days * 86_400 + hour * 3600 + minute * 60 + second, _LAST)
 
 
-@lru_cache(maxsize=1024)
 def parse_http_date(text: str | bytes) -> int | None:
     """Seconds, from any of the three forms of RFC 9110 §5.6.7 or with a numeric zone. None if it is none.
 
     The two-digit year of the second form is taken from 1970 to 2069: there is no clock here to ask.
     """
+    # What is far too long to be a date is not worth a place in the cache.
+    return _parse_http_date(text) if len(text) <= 48 else None
+
+
+@lru_cache(maxsize=1024)
+def _parse_http_date(text: str | bytes) -> int | None:
     if isinstance(text, bytes):
         text = text.decode("latin-1")
     text = text.strip()
@@ -106,12 +113,18 @@ def parse_http_date(text: str | bytes) -> int | None:
     if month is None:
         return None
     seconds = _seconds(int(year), month, int(day), int(hour), int(minute), int(second))
-    return None if seconds is None else seconds - offset
+    if seconds is None or not _FIRST <= seconds - offset <= _LAST:
+        return None
+    return seconds - offset
+
+
+def parse_amz_stamp(stamp: bytes) -> int | None:
+    """Seconds of `20260102T030405Z`; None for anything else."""
+    return _parse_amz_stamp(stamp) if len(stamp) == 16 else None
 
 
 @lru_cache(maxsize=1024)
-def parse_amz_stamp(stamp: bytes) -> int | None:
-    """Seconds of `20260102T030405Z`; None for anything else."""
+def _parse_amz_stamp(stamp: bytes) -> int | None:
     match = _stamp(stamp)
     return None if match is None else _seconds(*map(int, match.groups()))
 
@@ -127,7 +140,7 @@ def amz_stamp(seconds: int) -> bytes:
     minutes, second = divmod(seconds, 60)
     days, minute = divmod(minutes, 1440)
     return b"%bT%02d%02d%02dZ" % (
-        date.fromordinal(_EPOCH + days).strftime("%Y%m%d").encode(),
+        date.fromordinal(_EPOCH + days).isoformat().replace("-", "").encode(),
         minute // 60,
         minute % 60,
         second,

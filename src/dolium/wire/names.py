@@ -93,7 +93,7 @@ class Hosts:
 
     def read(self, host: bytes) -> tuple[str | None, str | None]:
         """(tenancy, bucket) of a Host header."""
-        if not self._patterns:
+        if not self._patterns or len(host) > 300:  # longer than any host name and port
             return None, None
         found = self._known.get(host)
         if found is None:

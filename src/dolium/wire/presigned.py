@@ -6,7 +6,16 @@ from functools import lru_cache
 
 from dolium.errors import Malformed
 from dolium.wire.canonical import Headers, decode, fields_of, join_parts, query_parts
-from dolium.wire.claims import MAX_SKEW, Claim, Payload, Scope, not_signed, read_payload, read_scope
+from dolium.wire.claims import (
+    MAX_REMEMBERED,
+    MAX_SKEW,
+    Claim,
+    Payload,
+    Scope,
+    not_signed,
+    read_payload,
+    read_scope,
+)
 from dolium.wire.dates import http_date, iso_millis, parse_amz_stamp
 
 __all__ = ["MAX_LIFE", "read_query"]
@@ -43,7 +52,10 @@ def read_query(headers: Headers, raw_query: bytes, now: float) -> Claim:
         ) from None
     if algorithm != b"AWS4-HMAC-SHA256":
         raise _query_error('X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
-    scope = _parse_presigned(credential, signed)
+    if len(credential) + len(signed) <= MAX_REMEMBERED:
+        scope = _parse_presigned(credential, signed)
+    else:
+        scope = _parse_presigned.__wrapped__(credential, signed)
     seconds = parse_amz_stamp(stamp)
     if seconds is None:
         raise _query_error("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")

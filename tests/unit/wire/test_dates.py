@@ -85,6 +85,17 @@ def test_no_iso_dates(text: str) -> None:
     assert parse_iso(text) is None
 
 
+def test_the_ends_of_time() -> None:
+    for text in ("Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 01 Jan 0001 00:00:00 +0001", "x" * 100_000):
+        assert parse_http_date(text) is None
+    last = parse_http_date("Fri, 31 Dec 9999 23:59:60 GMT")
+    assert last is not None
+    assert amz_stamp(last) == b"99991231T235959Z"
+    first = parse_http_date("Mon, 01 Jan 0001 00:00:00 GMT")
+    assert first is not None
+    assert amz_stamp(first) == b"00010101T000000Z"
+
+
 def test_years_of_two_digits() -> None:
     assert parse_http_date("Thursday, 01-Jan-70 00:00:00 GMT") == 0
     assert parse_http_date("Tuesday, 01-Jan-69 00:00:00 GMT") == 3_124_224_000
