@@ -62,6 +62,7 @@ def read_header(headers: Headers, raw_query: bytes, now: float) -> Claim:
         stamp,
         read_payload(payload_hash),
         payload_hash,
+        payload_hash,
         fields,
         canonical_query(raw_query) if raw_query else b"",
         False,

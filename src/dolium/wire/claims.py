@@ -61,7 +61,9 @@ _sha256_hex = re.compile(rb"[0-9a-fA-F]{64}").fullmatch
 class Claim(NamedTuple):
     """Who says to have signed, when and what. A named tuple, for it is made on every request.
 
-    `hoisted`: the `x-amz-*` parameters of a presigned URL that stand for headers of that name.
+    `payload_hash`: what x-amz-content-sha256 says; `signed_hash`: what stands for it in the canonical
+    request, which for presigned URLs may be another. `hoisted`: the `x-amz-*` parameters of a presigned
+    URL that stand for headers of that name.
     """
 
     access_key: str
@@ -74,6 +76,7 @@ class Claim(NamedTuple):
     stamp: bytes
     payload: Payload
     payload_hash: bytes
+    signed_hash: bytes
     fields: dict[bytes, bytes]
     query: bytes
     presigned: bool

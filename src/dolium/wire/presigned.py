@@ -10,7 +10,6 @@ from dolium.wire.claims import (
     MAX_REMEMBERED,
     MAX_SKEW,
     Claim,
-    Payload,
     Scope,
     not_signed,
     read_payload,
@@ -69,7 +68,7 @@ def read_query(headers: Headers, raw_query: bytes, now: float) -> Claim:
     for name in fields:
         if (name[:6] == b"x-amz-" or name == b"content-md5") and name not in name_set and name not in _OWN:
             raise not_signed(fields, name_set, _OWN)
-    payload, payload_hash = _presigned_payload(fields, values, name_set)
+    payload_hash, signed_hash = _payload_hashes(fields, values, name_set)
     hoisted: tuple[tuple[bytes, bytes], ...] = ()
     if len(parts) > len(_PARAMETERS):
         hoisted = tuple(
@@ -86,8 +85,9 @@ def read_query(headers: Headers, raw_query: bytes, now: float) -> Claim:
         scope.names,
         signature,
         stamp,
-        payload,
+        read_payload(payload_hash),
         payload_hash,
+        signed_hash,
         fields,
         join_parts([part for part in parts if part[:16] != b"X-Amz-Signature="]),
         True,
@@ -120,17 +120,15 @@ def _check_window(seconds: int, expires: bytes, now: float) -> None:
         raise Malformed("AccessDenied", "Request is not valid yet", Date=http_date(seconds))
 
 
-def _presigned_payload(
+def _payload_hashes(
     fields: dict[bytes, bytes], values: dict[bytes, bytes], signed: frozenset[bytes]
-) -> tuple[Payload, bytes]:
-    """How the body is sent, and what stands for it in the canonical request."""
+) -> tuple[bytes, bytes]:
+    """What is said of the body, and what stands for it in the canonical request."""
     parameter = values.get(b"X-Amz-Content-Sha256")
     if parameter is not None:
-        return read_payload(parameter), parameter
-    header = fields.get(b"x-amz-content-sha256")
-    if header is None:
-        return Payload.UNSIGNED, b"UNSIGNED-PAYLOAD"
-    return read_payload(header), header if b"x-amz-content-sha256" in signed else b"UNSIGNED-PAYLOAD"
+        return parameter, parameter
+    header = fields.get(b"x-amz-content-sha256", b"UNSIGNED-PAYLOAD")
+    return header, header if b"x-amz-content-sha256" in signed else b"UNSIGNED-PAYLOAD"
 
 
 def _query_error(message: str) -> Malformed:

@@ -103,7 +103,7 @@ def verify(claim: Claim, method: str, raw_path: bytes, key: SigningKey) -> Verdi
         claim.query,
         header_lines(claim.signed_names, claim.fields),
         claim.signed_line,
-        claim.payload_hash,
+        claim.signed_hash,
     )
     text = string_to_sign(claim.stamp, claim.scope, request)
     return Verdict(hmac.compare_digest(key.sign(text), claim.signature), request, text)
