@@ -30,7 +30,6 @@ __all__ = [
     "checksum_of",
     "combined_checksum",
     "hasher",
-    "header_name",
     "multipart_etag",
     "multipart_type",
     "parse_algorithm",
@@ -106,11 +105,6 @@ def checksum_of(algorithm: ChecksumAlgorithm, data: bytes) -> Checksum:
     making = hasher(algorithm)
     making.update(data)
     return Checksum(algorithm, b64encode(making.digest()).decode("ascii"))
-
-
-def header_name(algorithm: ChecksumAlgorithm) -> str:
-    """`x-amz-checksum-crc32` and so on."""
-    return _NAMES[algorithm]
 
 
 # What requests say -----------------------------------------------------------------------------------------

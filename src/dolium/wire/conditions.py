@@ -25,6 +25,7 @@ from dolium.wire.dates import parse_http_date
 __all__ = [
     "Conditions",
     "Outcome",
+    "Tags",
     "WriteConditions",
     "check_copy",
     "check_read",
@@ -70,7 +71,7 @@ class WriteConditions:
     none_match: Tags | None = None
 
 
-def parse_tags(value: bytes) -> Tags:
+def _parse_tags(value: bytes) -> Tags:
     strong, weak = set(), set()
     every = False
     for match in _tags(value.decode("latin-1")):
@@ -102,8 +103,8 @@ def _read(headers: Headers, prefix: bytes) -> Conditions | None:
     modified = values.get(prefix + b"modified-since")
     unmodified = values.get(prefix + b"unmodified-since")
     return Conditions(
-        None if match is None else parse_tags(match),
-        None if none_match is None else parse_tags(none_match),
+        None if match is None else _parse_tags(match),
+        None if none_match is None else _parse_tags(none_match),
         None if modified is None else parse_http_date(modified),
         None if unmodified is None else parse_http_date(unmodified),
     )
@@ -114,9 +115,9 @@ def read_write_conditions(headers: Headers) -> WriteConditions | None:
     match = none_match = None
     for name, value in headers:
         if name == b"if-match":
-            match = parse_tags(value)
+            match = _parse_tags(value)
         elif name == b"if-none-match":
-            none_match = parse_tags(value)
+            none_match = _parse_tags(value)
     return None if match is None and none_match is None else WriteConditions(match, none_match)
 
 

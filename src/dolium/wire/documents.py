@@ -20,9 +20,9 @@ from dolium.wire.render.text import NAMESPACE
 
 __all__ = ["CompletePart", "DeleteKey", "DeleteRequest", "read_complete", "read_delete", "read_location"]
 
-MAX_BYTES: Final = 4 << 20
-MAX_KEYS: Final = 1000
-MAX_PARTS: Final = 10_000
+_MAX_BYTES: Final = 4 << 20
+_MAX_KEYS: Final = 1000
+_MAX_PARTS: Final = 10_000
 _MAX_DEPTH: Final = 8
 
 _CHECKSUMS = {f"Checksum{algorithm}": algorithm for algorithm in ChecksumAlgorithm}
@@ -56,7 +56,7 @@ class CompletePart:
     checksum: Checksum | None
 
 
-class Element:
+class _Element:
     """Name, text and children of an element; attributes mean nothing in these documents."""
 
     __slots__ = ("children", "name", "pieces")
@@ -64,7 +64,7 @@ class Element:
     def __init__(self, name: str) -> None:
         self.name = name
         self.pieces: list[str] = []
-        self.children: list[Element] = []
+        self.children: list[_Element] = []
 
     @property
     def text(self) -> str:
@@ -81,14 +81,14 @@ class _Builder:
     """Expat's handlers. What they raise comes out of `Parse`."""
 
     def __init__(self) -> None:
-        self.root: Element | None = None
-        self._open: list[Element] = []
+        self.root: _Element | None = None
+        self._open: list[_Element] = []
 
     def start(self, name: str, _attributes: Mapping[str, str]) -> None:
         namespace, _, local = name.rpartition(" ")
         if namespace not in ("", NAMESPACE) or len(self._open) >= _MAX_DEPTH:
             raise _malformed()
-        element = Element(local)
+        element = _Element(local)
         if self._open:
             self._open[-1].children.append(element)
         else:
@@ -109,11 +109,11 @@ class _Builder:
         raise _malformed()
 
 
-def parse(data: bytes, root: str) -> Element:
+def _parse(data: bytes, root: str) -> _Element:
     """The root element, which must have this name. Raises Malformed (MalformedXML)."""
-    if len(data) > MAX_BYTES:
+    if len(data) > _MAX_BYTES:
         raise Malformed(
-            "MaxMessageLengthExceeded", "Your request was too big.", MaxMessageLengthBytes=str(MAX_BYTES)
+            "MaxMessageLengthExceeded", "Your request was too big.", MaxMessageLengthBytes=str(_MAX_BYTES)
         )
     if b"\0" in data:  # UTF-16 and UTF-32, whose byte order mark expat would heed
         raise _malformed()
@@ -136,12 +136,12 @@ def parse(data: bytes, root: str) -> Element:
 
 
 def _fields(
-    element: Element, *, once: frozenset[str], many: frozenset[str] = frozenset()
-) -> dict[str, Element]:
+    element: _Element, *, once: frozenset[str], many: frozenset[str] = frozenset()
+) -> dict[str, _Element]:
     """The children that may be there once, by name. Raises for any other, and for text between them."""
     if element.text.strip():
         raise _malformed()
-    found: dict[str, Element] = {}
+    found: dict[str, _Element] = {}
     for child in element.children:
         name = child.name
         if name in many:
@@ -152,7 +152,7 @@ def _fields(
     return found
 
 
-def _text(element: Element | None) -> str | None:
+def _text(element: _Element | None) -> str | None:
     if element is None:
         return None
     if element.children:
@@ -160,7 +160,7 @@ def _text(element: Element | None) -> str | None:
     return element.text
 
 
-def _number(element: Element | None, most: int) -> int:
+def _number(element: _Element | None, most: int) -> int:
     text = (_text(element) or "").strip()
     if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) > most:
         raise _malformed()
@@ -177,18 +177,18 @@ def read_delete(data: bytes) -> DeleteRequest:
 
     Lengths of keys are not checked: no object has a key that is too long, so it is gone already.
     """
-    root = parse(data, "Delete")
+    root = _parse(data, "Delete")
     fields = _fields(root, once=_DELETE, many=_DELETE_MANY)
     quiet = (_text(fields.get("Quiet")) or "false").strip().lower()
     if quiet not in ("true", "false"):
         raise _malformed()
     keys = [_delete_key(child) for child in root.children if child.name == "Object"]
-    if not 1 <= len(keys) <= MAX_KEYS:
+    if not 1 <= len(keys) <= _MAX_KEYS:
         raise _malformed()
     return DeleteRequest(keys, quiet == "true")
 
 
-def _delete_key(element: Element) -> DeleteKey:
+def _delete_key(element: _Element) -> DeleteKey:
     fields = _fields(element, once=_DELETE_KEY)
     key = _text(fields.get("Key"))
     if not key:
@@ -219,14 +219,14 @@ def read_complete(data: bytes) -> list[CompletePart]:
 
     Raises Malformed: MalformedXML, InvalidRequest (a checksum that is none).
     """
-    root = parse(data, "CompleteMultipartUpload")
+    root = _parse(data, "CompleteMultipartUpload")
     _fields(root, once=frozenset(), many=_COMPLETE_MANY)
-    if not 1 <= len(root.children) <= MAX_PARTS:
+    if not 1 <= len(root.children) <= _MAX_PARTS:
         raise _malformed()
     return [_complete_part(child) for child in root.children]
 
 
-def _complete_part(element: Element) -> CompletePart:
+def _complete_part(element: _Element) -> CompletePart:
     fields = _fields(element, once=_PART)
     number = _number(fields.get("PartNumber"), 999_999_999)
     etag = (_text(fields.get("ETag")) or "").strip().removeprefix('"').removesuffix('"')
@@ -252,5 +252,5 @@ def read_location(data: bytes) -> str | None:
     """
     if not data.strip():
         return None
-    fields = _fields(parse(data, "CreateBucketConfiguration"), once=_CONFIGURATION)
+    fields = _fields(_parse(data, "CreateBucketConfiguration"), once=_CONFIGURATION)
     return (_text(fields.get("LocationConstraint")) or "").strip() or None

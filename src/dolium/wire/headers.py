@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
-MAX_METADATA_BYTES: Final = 2048
+_MAX_METADATA_BYTES: Final = 2048
 
 STORAGE_CLASSES: Final = frozenset(
     {
@@ -157,12 +157,12 @@ def _without_chunked(text: str) -> str:
 
 def _check_size(user: dict[str, str]) -> None:
     size = sum(len(encode_value(name)) + len(encode_value(value)) for name, value in user.items())
-    if size > MAX_METADATA_BYTES:
+    if size > _MAX_METADATA_BYTES:
         raise Malformed(
             "MetadataTooLarge",
             "Your metadata headers exceed the maximum allowed metadata size",
             Size=str(size),
-            MaxSizeAllowed=str(MAX_METADATA_BYTES),
+            MaxSizeAllowed=str(_MAX_METADATA_BYTES),
         )
 
 

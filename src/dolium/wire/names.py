@@ -23,7 +23,7 @@ __all__ = [
     "read_address",
 ]
 
-MAX_KEY_BYTES = 1024
+_MAX_KEY_BYTES = 1024
 
 _bucket_name = re.compile(r"(?!.*(?:\.\.|\.-|-\.))[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]").fullmatch
 _address_like = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}").fullmatch
@@ -62,12 +62,12 @@ def check_key(key: str) -> str:
     """Raises Malformed: KeyTooLongError over 1,024 bytes of UTF-8, InvalidArgument if empty or with NUL."""
     if len(key) > 255:
         size = len(key.encode())
-        if size > MAX_KEY_BYTES:
+        if size > _MAX_KEY_BYTES:
             raise Malformed(
                 "KeyTooLongError",
                 "Your key is too long",
                 Size=str(size),
-                MaxSizeAllowed=str(MAX_KEY_BYTES),
+                MaxSizeAllowed=str(_MAX_KEY_BYTES),
             )
     if not key or "\0" in key:
         raise Malformed("InvalidArgument", "Object keys have 1 to 1,024 bytes and no NUL", ArgumentName="key")
