@@ -9,16 +9,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from getpass import getpass
 from typing import Any
 
 from dolium.catalog import access_keys, people, tenancies
 from dolium.catalog.access_keys import AccessKey, ListedKey, Scope
 from dolium.catalog.database import Read, Transaction
-from dolium.cli.options import Commands, command, expiry, open_catalog, open_folder_sealer, verbs
+from dolium.cli.options import Commands, command, expiry, open_catalog, open_folder_sealer, settings_of, verbs
 from dolium.cli.output import moment, show, show_all
 from dolium.errors import Malformed, RecordNotFound
 from dolium.identity.credentials import Credentials, add_key, from_environment, from_text, generate
 from dolium.identity.seal import Sealer
+from dolium.server.snippets import snippets
+from dolium.values import Secret
 
 __all__ = ["add"]
 
@@ -31,6 +34,9 @@ and SecretAccessKey), one or many."""
 def add(commands: Commands) -> None:
     key = verbs(commands, "key", "Access keys.")
     issue = command(key, "issue", "Make an access key and print it, once.", _issue, listing=True)
+    issue.add_argument(
+        "--snippets", type=_url, metavar="URL", help="print configurations for clients of this address"
+    )
     _add_holder(issue)
     taken = command(
         key, "import", "Take in keys that people already have.", _import, listing=True, more=_IMPORT
@@ -55,6 +61,12 @@ def _add_holder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--read-only", action="store_true")
     parser.add_argument("--bucket", help="only this bucket")
     parser.add_argument("--prefix", default="", help="only keys that start so (with --bucket)")
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address; write it as https://s3.example.org")
+    return text.rstrip("/")
 
 
 def _record(key: ListedKey) -> dict[str, Any]:
@@ -108,13 +120,26 @@ def _issue(args: argparse.Namespace) -> int:
         as_json=args.json,
     )
     if not args.json:
+        if args.snippets is not None:
+            region = settings_of(args).region
+            for title, text in snippets(args.snippets, key.key_id, credentials.secret.reveal(), region):
+                print(f"\n{title}:\n{text}")
         print("The secret is not shown again.", file=sys.stderr)
     return 0
 
 
-def _import(args: argparse.Namespace) -> int:
+def _given() -> list[Credentials]:
+    """The keys to take in. A person at a terminal is asked, and the secret is not echoed."""
     given = from_environment(os.environ)
-    every = [given] if given is not None else from_text(sys.stdin.read())
+    if given is not None:
+        return [given]
+    if sys.stdin.isatty():
+        return [Credentials(input("Access key id: ").strip(), Secret(getpass("Secret: ").strip()))]
+    return from_text(sys.stdin.read())
+
+
+def _import(args: argparse.Namespace) -> int:
+    every = _given()
 
     def write(tx: Transaction) -> list[AccessKey]:
         return [_enter(tx, args, sealer, credentials) for credentials in every]

@@ -18,7 +18,7 @@ from typing import Any
 
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.config.native import read_settings
-from dolium.config.settings import Settings, override
+from dolium.config.settings import Listen, Settings, override, parse_listen
 from dolium.errors import ConfigError
 from dolium.identity.keys import open_sealer
 from dolium.identity.seal import Sealer
@@ -28,6 +28,7 @@ __all__ = [
     "Commands",
     "command",
     "expiry",
+    "listen",
     "open_catalog",
     "open_folder_sealer",
     "settings_of",
@@ -101,6 +102,14 @@ def open_folder_sealer(arguments: argparse.Namespace, database: SqliteDatabase) 
     """The sealer of the data folder. Raises ConfigError."""
     settings = settings_of(arguments)
     return open_sealer(database, settings.data, settings.master_key)
+
+
+def listen(text: str) -> Listen:
+    """An argument: HOST:PORT, or a URL."""
+    try:
+        return parse_listen(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(error.message) from error
 
 
 def size(text: str) -> int | None:

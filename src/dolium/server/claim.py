@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from dolium.errors import Conflict
@@ -11,19 +12,33 @@ from dolium.errors import Conflict
 __all__ = ["claim"]
 
 
-def claim(folder: Path) -> int:
+def claim(folder: Path, *, patience: float = 0.0) -> int:
     """Hold the folder until the descriptor is closed, in this process and all that it forks.
 
-    Raises Conflict, with the number of the process that holds it.
+    Where the process that claimed it is gone and only its workers still end, wait for them `patience` seconds.
+    Raises Conflict.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    deadline = time.monotonic() + patience
+    while not _try_lock(fd):
         holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-        os.close(fd)
-        raise Conflict(f"{folder} is being served already, by process {holder or 'unknown'}") from None
+        if _is_alive(holder) or time.monotonic() >= deadline:
+            os.close(fd)
+            raise Conflict(f"{folder} is being served already, by process {holder or 'unknown'}")
+        time.sleep(0.1)
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_alive(holder: str) -> bool:
+    return holder.isdecimal() and Path("/proc", holder).exists()

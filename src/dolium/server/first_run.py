@@ -99,7 +99,7 @@ def welcome(arrival: Arrival, settings: Settings) -> str:
         f"  secret key  {hint}",
         f"  another     dolium key issue --data {settings.data} --person {ADMIN}",
     ]
-    endpoint = endpoint_of(settings.listen)
-    for title, text in snippets(endpoint, key.key_id, secret, settings.region):
+    url = str(endpoint_of(settings.listen))
+    for title, text in snippets(url, key.key_id, secret, settings.region):
         lines += ["", f"{title}:", *(f"  {line}" for line in text.splitlines())]
     return "\n".join([*lines, ""])

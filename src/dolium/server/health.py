@@ -44,6 +44,7 @@ class Health:
         self._bridge = bridge
         self._meters = meters
         self._metrics = metrics
+        self.draining = False  # about to end: alive, and not ready for more
 
     async def answer(self, scope: Scope, send: Send) -> bool:
         """Answer if the path is one of ours, else False."""
@@ -69,6 +70,8 @@ class Health:
         states = {"catalog": self._catalog_state()}
         for number, (name, store) in self._stores.items():
             states[f"store {name}"] = await self._store_state(number, store)
+        if self.draining:
+            states["worker"] = "ending"
         ready = all(state == "ready" for state in states.values())
         return _json(200 if ready else 503, {"status": "ready" if ready else "not ready", **states})
 

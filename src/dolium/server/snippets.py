@@ -23,12 +23,11 @@ def endpoint_of(listen: tuple[Listen, ...]) -> Listen:
     return Listen(first.scheme, loopback, first.port)
 
 
-def snippets(endpoint: Listen, access_key: str, secret_key: str, region: str) -> list[Snippet]:
+def snippets(url: str, access_key: str, secret_key: str, region: str) -> list[Snippet]:
     """For s3cmd, mc, rclone, aws and Python, in this order."""
-    url = str(endpoint)
-    host = url.partition("://")[2]
+    scheme, _, host = url.partition("://")
     return [
-        Snippet("~/.s3cfg (s3cmd)", _s3cfg(host, access_key, secret_key, secure=endpoint.scheme == "https")),
+        Snippet("~/.s3cfg (s3cmd)", _s3cfg(host, access_key, secret_key, secure=scheme == "https")),
         Snippet("mc", f"mc alias set dolium {url} {access_key} {secret_key}"),
         Snippet("~/.config/rclone/rclone.conf", _rclone(url, access_key, secret_key)),
         Snippet("~/.aws/credentials", _aws_credentials(access_key, secret_key)),

@@ -5,6 +5,7 @@ No connection, thread or descriptor of it crosses a fork: the parent builds noth
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +25,17 @@ from dolium.server.app import App
 from dolium.server.first_run import DEFAULT_STORE
 from dolium.server.health import Health
 from dolium.server.housekeeping import Housekeeper
+from dolium.server.http.options import HttpOptions, Refusal
+from dolium.server.http.server import Finished
 from dolium.server.meters import Meters
 from dolium.server.telemetry import RequestLog
+from dolium.server.worker import ServeOptions
 from dolium.stores.contract import BlobStore
 from dolium.stores.leaves.disk import Disk, Options
 from dolium.wire.names import Hosts
+from dolium.wire.render import error_document
 
-__all__ = ["Wired", "build", "meters_folder"]
+__all__ = ["Wired", "build", "meters_folder", "serve_options"]
 
 _ROUND_SECONDS = 60.0
 
@@ -40,19 +45,55 @@ def meters_folder(settings: Settings) -> Path:
     return settings.data / "run" / "meters"
 
 
+def serve_options(settings: Settings) -> ServeOptions:
+    """What the HTTP server needs to know of the settings."""
+    return ServeOptions(
+        listen=settings.listen,
+        workers=settings.worker_count,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        drain=float(settings.drain),
+        http=HttpOptions(render_refusal=_render_refusal),
+    )
+
+
+def _render_refusal(refusal: Refusal) -> tuple[bytes, bytes]:
+    """The server's own refusals look like those of S3, so that clients tell their people the reason."""
+    request_id = secrets.token_hex(8).upper()
+    return b"application/xml", error_document(refusal.code, refusal.message, "", request_id, {})
+
+
 @dataclass(frozen=True, slots=True)
 class Wired:
-    """The parts of a process. `app` is the ASGI app; `close` when its last request has ended."""
+    """The parts of a process, and what a worker asks of them (`server.worker.Service`)."""
 
     app: App
     service: ObjectService
     keys: KeyRing
     bridge: Bridge
+    health: Health
     meters: Meters
     requests: RequestLog | None
     housekeeper: Housekeeper
 
+    @property
+    def finished(self) -> Finished:
+        return self.app.finished
+
+    async def startup(self) -> None:
+        self.housekeeper.start()
+
+    def drain(self) -> None:
+        self.health.draining = True
+
+    def reload(self) -> None:
+        """Certificates are all that is read again."""
+
+    async def shutdown(self) -> None:
+        self.close()
+
     def close(self) -> None:
+        """When the last request has ended."""
         if self.requests is not None:
             self.requests.close()
         self.housekeeper.close()
@@ -62,7 +103,7 @@ class Wired:
 
 
 def build(settings: Settings) -> Wired:
-    """Build everything and start what runs beside requests.
+    """Build everything; `startup` begins what runs beside requests.
 
     Raises ConfigError (master key, no store), CatalogUnavailable. A store that is down is no error here:
     the service starts, says that it is not ready, and comes back with the store.
@@ -93,9 +134,8 @@ def build(settings: Settings) -> Wired:
     housekeeper = Housekeeper(
         service, settings.data, every=min(_ROUND_SECONDS, settings.garbage_grace / 4 + 0.1)
     )
-    housekeeper.start()
     app = App(S3App(site, keys, hosts), health, hosts, meters, requests)
-    return Wired(app, service, keys, bridge, meters, requests, housekeeper)
+    return Wired(app, service, keys, bridge, health, meters, requests, housekeeper)
 
 
 def _open(record: StoreRecord, settings: Settings) -> BlobStore:

@@ -81,10 +81,11 @@ def with_client(settings: Settings) -> With:
     def run(work: Callable[[Client], Coroutine[Any, Any, None]], changed: Settings | None = None) -> None:
         async def main() -> None:
             wired = build(changed or settings)
+            await wired.startup()
             try:
                 await work(Client(wired))
             finally:
-                wired.close()
+                await wired.shutdown()
 
         asyncio.run(main())
 

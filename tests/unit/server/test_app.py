@@ -53,6 +53,16 @@ def test_a_disk_that_is_gone_is_not_ready_and_comes_back(with_client: With, sett
     with_client(work)
 
 
+def test_one_that_ends_is_alive_and_not_ready(with_client: With) -> None:
+    async def work(client: Client) -> None:
+        client.wired.drain()
+        assert (await client.call("GET", "/_health/live", signed=False)).status == 200
+        ready = await client.call("GET", "/_health/ready", signed=False)
+        assert (ready.status, json.loads(ready.body)["worker"]) == (503, "ending")
+
+    with_client(work)
+
+
 def test_what_is_done_is_counted(with_client: With) -> None:
     async def work(client: Client) -> None:
         await client.call("PUT", "/my-bucket")

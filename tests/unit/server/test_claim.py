@@ -1,4 +1,5 @@
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,13 @@ def test_a_worker_keeps_the_claim_of_a_parent_that_died(tmp_path: Path) -> None:
         claim(tmp_path)
     os.close(inherited)
     os.close(claim(tmp_path))
+
+
+def test_the_workers_of_a_process_that_died_are_waited_for(tmp_path: Path) -> None:
+    held = claim(tmp_path)
+    os.ftruncate(held, 0)
+    os.pwrite(held, b"999999999\n", 0)  # no process has this number
+    release = threading.Timer(0.3, os.close, [held])
+    release.start()
+    os.close(claim(tmp_path, patience=20))
+    release.join()
