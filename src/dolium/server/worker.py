@@ -8,10 +8,10 @@ import logging
 import resource
 import signal
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import uvloop
 
@@ -132,13 +132,12 @@ class Worker:
         await server.close()
         await service.shutdown()
 
-    async def _unless_now(self, work: asyncio.Future[object] | object) -> None:
+    async def _unless_now(self, work: Coroutine[Any, Any, object]) -> None:
         """Await it, but not beyond the second signal."""
-        doing = asyncio.ensure_future(work)  # type: ignore[call-overload]
-        cut = asyncio.ensure_future(self._now.wait())
-        await asyncio.wait((doing, cut), return_when=asyncio.FIRST_COMPLETED)
-        for one in (doing, cut):
-            one.cancel()
+        doing = {asyncio.create_task(work), asyncio.create_task(self._now.wait())}
+        _, undone = await asyncio.wait(doing, return_when=asyncio.FIRST_COMPLETED)
+        for task in undone:
+            task.cancel()
 
     def _end(self) -> None:
         if self._stop.is_set():
@@ -156,7 +155,7 @@ class Worker:
             try:
                 load_certificate(self._context, options.tls_cert, options.tls_key)
             except ConfigError as error:
-                _log.error("the certificate stays as it is: %s", error)  # noqa: TRY400 - the words are enough
+                _log.error("the certificate stays as it is: %s", error)
         service.reload()
 
 

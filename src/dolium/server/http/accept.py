@@ -102,7 +102,7 @@ class Acceptor:
                 raise
             if self._server.now - self._complained >= 60:
                 self._complained = self._server.now
-                _log.error("no connection can be accepted: %s", error.strerror)  # noqa: TRY400 - no bug of ours
+                _log.error("no connection can be accepted: %s", error.strerror)
             if self._later is None:
                 self._pause(1.0)
             return False
