@@ -30,10 +30,11 @@ _ENCODED = {bytes([byte]): b"%%%02X" % byte for byte in range(256)}
 _encode = re.compile(rb"[^A-Za-z0-9._~-]").sub
 _encode_path = re.compile(rb"[^A-Za-z0-9._~/-]").sub
 
-# An escape in upper case that stands for a byte which is not unreserved.
-_NEEDED = rb"%(?:[0189A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF])"
+# An escape in upper case that stands for a byte which is not unreserved; in a path, not for a slash either.
+_NEEDED_IN_PATH = rb"%(?:[0189A-F][0-9A-F]|2[0-9A-C]|3[A-F]|40|5[B-E]|60|7[BCDF])"
+_NEEDED = _NEEDED_IN_PATH.replace(b"2[0-9A-C]", b"2[0-9A-CF]")
 _TEXT = rb"[A-Za-z0-9._~-]*(?:" + _NEEDED + rb"[A-Za-z0-9._~-]*)*"
-_canonical_path = re.compile(rb"[A-Za-z0-9._~/-]*(?:" + _NEEDED + rb"[A-Za-z0-9._~/-]*)*").fullmatch
+_canonical_path = re.compile(rb"[A-Za-z0-9._~/-]*(?:" + _NEEDED_IN_PATH + rb"[A-Za-z0-9._~/-]*)*").fullmatch
 _canonical_query = re.compile(_TEXT + b"=" + _TEXT + b"(?:&" + _TEXT + b"=" + _TEXT + b")*").fullmatch
 _substitute_escapes = re.compile(rb"%([0-9A-Fa-f]{2})").sub
 _collapse = re.compile(rb"  +").sub

@@ -38,9 +38,10 @@ _iso = re.compile(
 _stamp = re.compile(rb"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z").fullmatch
 
 
-@lru_cache(maxsize=2048)
-def _iso_day(days: int) -> str:
-    return date.fromordinal(_EPOCH + days).isoformat() + "T"
+@lru_cache(maxsize=4096)
+def _iso_minute(minutes: int) -> str:
+    days, minute = divmod(minutes, 1440)
+    return f"{date.fromordinal(_EPOCH + days).isoformat()}T{_MINUTES[minute]}"
 
 
 class _IsoMillis(dict[int, str]):
@@ -49,10 +50,8 @@ class _IsoMillis(dict[int, str]):
     def __missing__(self, millis: int) -> str:
         if len(self) >= _KEPT:
             self.clear()
-        seconds, milli = divmod(millis, 1000)
-        minutes, second = divmod(seconds, 60)
-        days, minute = divmod(minutes, 1440)
-        text = self[millis] = f"{_iso_day(days)}{_MINUTES[minute]}{_TWO[second]}{_MILLIS[milli]}"
+        minutes, rest = divmod(millis, 60_000)
+        text = self[millis] = _iso_minute(minutes) + _TWO[rest // 1000] + _MILLIS[rest % 1000]
         return text
 
 

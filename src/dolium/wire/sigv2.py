@@ -30,7 +30,7 @@ _SIGNED_PARAMETERS = frozenset(
 
 
 class Claim(NamedTuple):
-    """Who says to have signed what. `hoisted` as in `claims.Claim`."""
+    """Who says to have signed what. `hoisted` as in `claims.Claim`; `alternative`: see `_texts`."""
 
     access_key: str
     signature: bytes
@@ -39,6 +39,7 @@ class Claim(NamedTuple):
     fields: dict[bytes, bytes]
     presigned: bool
     hoisted: tuple[tuple[bytes, bytes], ...] = ()
+    alternative: bytes = b""
 
 
 def read_header(
@@ -64,10 +65,18 @@ def read_header(
     if seconds is None or seconds < 0:
         raise Malformed("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     check_skew(seconds, now)
-    text = _string_to_sign(
-        method, _resource(raw_path, raw_query, bucket), fields, b"" if stamp is not None else date
+    text, alternative = _texts(
+        method, raw_path, raw_query, bucket, fields, b"" if stamp is not None else date
     )
-    return Claim(access_key.decode("latin-1"), signature, text, _payload(fields), fields, presigned=False)
+    return Claim(
+        access_key.decode("latin-1"),
+        signature,
+        text,
+        _payload(fields),
+        fields,
+        presigned=False,
+        alternative=alternative,
+    )
 
 
 def read_query(
@@ -102,7 +111,7 @@ def read_query(
     for name in (b"content-md5", b"content-type"):
         if name not in signed and name in values:
             signed[name] = values[name]
-    text = _string_to_sign(method, _resource(raw_path, raw_query, bucket), signed, expires)
+    text, alternative = _texts(method, raw_path, raw_query, bucket, signed, expires)
     return Claim(
         access_key.decode("latin-1"),
         signature,
@@ -111,13 +120,37 @@ def read_query(
         fields,
         presigned=True,
         hoisted=hoisted,
+        alternative=alternative,
     )
 
 
 def verify(claim: Claim, secret: str) -> Verdict:
     """Check a claim with the secret of its access key."""
-    computed = b64encode(hmac.digest(secret.encode(), claim.string_to_sign, "sha1"))
-    return Verdict(hmac.compare_digest(computed, claim.signature), b"", claim.string_to_sign)
+    texts = (claim.string_to_sign, claim.alternative) if claim.alternative else (claim.string_to_sign,)
+    right = [_signs(secret, text, claim.signature) for text in texts]
+    return Verdict(any(right), b"", claim.string_to_sign)
+
+
+def _signs(secret: str, text: bytes, signature: bytes) -> bool:
+    return hmac.compare_digest(b64encode(hmac.digest(secret.encode(), text, "sha1")), signature)
+
+
+def _texts(
+    method: str,
+    raw_path: bytes,
+    raw_query: bytes,
+    bucket: str | None,
+    fields: dict[bytes, bytes],
+    date: bytes,
+) -> tuple[bytes, bytes]:
+    """What was signed, and what may have been instead, else b"".
+
+    botocore asks for `/bucket` and signs `/bucket/`, the resource of a bucket as AWS describes it.
+    """
+    text = _string_to_sign(method, _resource(raw_path, raw_query, bucket), fields, date)
+    if bucket is not None or raw_path == b"/" or b"/" in raw_path[1:]:
+        return text, b""
+    return text, _string_to_sign(method, _resource(raw_path + b"/", raw_query, None), fields, date)
 
 
 def _payload(fields: dict[bytes, bytes]) -> Payload:
