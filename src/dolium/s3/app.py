@@ -58,9 +58,7 @@ class S3App:
         facts["id"] = request_id
         method: str = scope["method"]
         try:
-            call = self._admit(scope, receive, request_id)
-            facts["operation"] = call.operation.name
-            facts["key_id"] = call.caller.principal.key_id
+            call = self._admit(scope, receive, facts)
             response = await HANDLERS[call.operation.name](call)
         except asyncio.CancelledError:
             raise
@@ -79,8 +77,11 @@ class S3App:
         response.headers.append((b"x-amz-id-2", request_id.encode()))
         await response.send(scope, send)
 
-    def _admit(self, scope: Scope, receive: Receive, request_id: str) -> Call:
-        """Everything before the operation itself. Raises Malformed, Denied, BucketNotFound."""
+    def _admit(self, scope: Scope, receive: Receive, facts: dict[str, str]) -> Call:
+        """Everything before the operation itself; `facts` gets what is known, also when it is refused.
+
+        Raises Malformed, Denied, BucketNotFound.
+        """
         method, raw_path, raw_query, headers = (
             scope["method"],
             scope["raw_path"],
@@ -91,16 +92,18 @@ class S3App:
         tenancy, bucket_name, key = read_address(raw_path, host, self._hosts)
         host_bucket = self._hosts.read(host)[1]
         caller = authenticate(method, raw_path, raw_query, headers, self._keys, self._clock(), host_bucket)
+        facts["key_id"] = caller.principal.key_id
         query = _read_query(raw_query) if raw_query else _NO_QUERY
         target = Target.SERVICE if bucket_name is None else Target.BUCKET if key is None else Target.OBJECT
         operation = route(method, target, query, caller.fields)
+        facts["operation"] = operation.name
         if caller.payload.chunked and not operation.takes_body:
             raise Malformed("InvalidRequest", f"{operation.name} takes no aws-chunked body")
         tenancy_id = self._tenancy(tenancy, caller)
         bucket = self._authorize(operation, caller, tenancy_id, bucket_name, key, query)
         return Call(
             self._site, method, operation, caller, tenancy_id, bucket_name or "", bucket, key or "", query,
-            [*headers, *caller.hoisted] if caller.hoisted else headers, receive, request_id,
+            [*headers, *caller.hoisted] if caller.hoisted else headers, receive, facts["id"],
         )  # fmt: skip
 
     def _tenancy(self, named: str | None, caller: Caller) -> int:

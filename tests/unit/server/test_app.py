@@ -70,11 +70,13 @@ def test_what_is_done_is_counted(with_client: With) -> None:
         await client.call("GET", "/my-bucket/key")
         await client.call("GET", "/my-bucket/absent")
         await client.call("GET", "/", signed=False)
+        await client.call("GET", "/%zz", signed=False)
         text = (await client.call("GET", "/_metrics", signed=False)).body.decode()
         for line in (
             'dolium_requests_total{operation="CreateBucket",status="2xx"} 1.0',
             'dolium_requests_total{operation="GetObject",status="2xx"} 1.0',
             'dolium_requests_total{operation="GetObject",status="4xx"} 1.0',
+            'dolium_requests_total{operation="ListBuckets",status="4xx"} 1.0',
             'dolium_requests_total{operation="other",status="4xx"} 1.0',
             'dolium_received_bytes_total{operation="PutObject"} 1000.0',
             'dolium_request_seconds_count{operation="PutObject"} 1.0',
