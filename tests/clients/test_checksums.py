@@ -65,7 +65,7 @@ def test_a_wrong_one_stores_nothing(s3: "S3Client", bucket: str, algorithm: str)
     wrong: Any = {f"Checksum{algorithm}": _text(bytes(len(KNOWN[algorithm])))}
     with pytest.raises(ClientError, match="BadDigest"):
         s3.put_object(Bucket=bucket, Key="k", Body=CHECK, **wrong)
-    malformed: Any = {f"Checksum{algorithm}": "no"}
+    malformed: Any = {f"Checksum{algorithm}": "no checksum"}
     with pytest.raises(ClientError, match="InvalidRequest"):
         s3.put_object(Bucket=bucket, Key="k", Body=CHECK, **malformed)
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0

@@ -24,6 +24,7 @@ def filesystem(site: Site) -> Any:
         region=site.region,
         allow_bucket_creation=True,
         allow_bucket_deletion=True,
+        allow_delayed_open=True,  # a small file is one PUT, a large one parts
         **options,
     )
 

@@ -31,6 +31,7 @@ def test_canonical_twice_is_canonical_once(data: bytes) -> None:
         (b"/%7e%41", b"/~A"),
         (b"/a+b", b"/a%2Bb"),
         (b"/a%2fb", b"/a/b"),
+        (b"/a%2Fb", b"/a/b"),
         (b"/../a//b/./", b"/../a//b/./"),
         (b"/100%", b"/100%25"),
         (b"/%2525", b"/%2525"),

@@ -127,6 +127,23 @@ def test_what_botocore_signs(method: str, key: str, query: dict[str, str], signe
     assert claim.payload is Payload.UNSIGNED
 
 
+@pytest.mark.parametrize(
+    ("sent", "signed", "ok"),
+    [
+        (b"/bucket", b"/bucket", True),
+        (b"/bucket", b"/bucket/", True),  # as botocore does
+        (b"/bucket/", b"/bucket", False),
+        (b"/bucket/key", b"/bucket/key/", False),
+        (b"/", b"//", False),
+    ],
+)
+def test_a_bucket_may_be_signed_with_a_slash(sent: bytes, signed: bytes, *, ok: bool) -> None:
+    text = b"GET\n\n\n\nx-amz-date:%b\n%b?uploads" % (DATE, signed)
+    signature = b64encode(hmac.digest(SECRET.encode(), text, "sha1"))
+    headers = [(b"x-amz-date", DATE), (b"authorization", b"AWS " + KEY_ID.encode() + b":" + signature)]
+    assert sigv2.verify(sigv2.read_header("GET", sent, b"uploads", headers, NOW), SECRET).ok is ok
+
+
 def test_x_amz_date_takes_the_place_of_date() -> None:
     text = b"GET\n\n\n\nx-amz-date:%b\n/bucket/key" % DATE
     signature = b64encode(hmac.digest(SECRET.encode(), text, "sha1"))
