@@ -69,8 +69,13 @@ class Bridge:
         if not pending.settled:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
+            here = threading.get_ident()
 
             def wake(_: object) -> None:
+                if threading.get_ident() == here:
+                    if not waiter.done():
+                        waiter.set_result(None)
+                    return
                 with self._lock:
                     self._settled.append(waiter)
                     first = len(self._settled) == 1

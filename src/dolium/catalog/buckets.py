@@ -46,10 +46,13 @@ def find(read: Read, tenancy_id: int, name: str) -> Bucket | None:
     return _bucket(row) if row else None
 
 
-def require(read: Read, bucket: Bucket) -> None:
+def require(tx: Transaction, bucket: Bucket) -> None:
     """Raises BucketNotFound if the bucket has been deleted since it was looked up."""
-    if read.one("SELECT 1 FROM buckets WHERE id = $1", bucket.id) is None:
+    if bucket.id in tx.present:
+        return
+    if tx.one("SELECT 1 FROM buckets WHERE id = $1", bucket.id) is None:
         raise BucketNotFound(bucket.name)
+    tx.present.add(bucket.id)
 
 
 def in_tenancy(
@@ -91,6 +94,7 @@ def delete(tx: Transaction, bucket: Bucket) -> None:
     if tx.one("SELECT 1 FROM objects WHERE bucket_id = $1 LIMIT 1", bucket.id) is not None:
         raise BucketNotEmpty(bucket.name)
     tx.run("DELETE FROM buckets WHERE id = $1", bucket.id)
+    tx.present.discard(bucket.id)
     tx.run("DELETE FROM bucket_usage WHERE bucket_id = $1", bucket.id)
     tx.touch()
 

@@ -50,6 +50,8 @@ class Transaction(Snapshot, Protocol):
     """A read that may also write, inside the batch that is being committed."""
 
     now_ms: int
+    present: set[int]
+    """Ids of buckets that this batch has seen: nobody else can delete them before it commits."""
 
     def run(self, sql: str, *values: Value) -> None:
         """Execute for its effect."""
@@ -172,6 +174,10 @@ class Database(ABC):
         """Run `write` in the next batch. It may run more than once, and must have no other effect than on
         its transaction; what it raises undoes it alone.
         """
+
+    @abstractmethod
+    def attach(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        """Allow commits on the event loop that runs on this thread, while they take microseconds."""
 
     def write(self, write: Write[T]) -> T:
         """Submit and wait."""

@@ -1,8 +1,9 @@
 """The embedded engine: SQLite through apsw, WAL, `synchronous=FULL`, group commit.
 
-Reads run on the caller's thread, each thread with a connection of its own. Writes go to one thread per
-process, which commits all that wait together: sixteen concurrent writes share one fsync. Processes take
-turns through a lock beside the database, since SQLite's own busy handler polls and can starve.
+Reads run on the caller's thread, each thread with a connection of its own. Writes that wait together are
+committed together: sixteen concurrent ones share one fsync. An attached event loop commits them itself while
+that takes microseconds, else a thread does (docs/decisions/0001). Processes take turns through a lock beside
+the database, since SQLite's own busy handler polls and can starve.
 
 A COMMIT that fails has an unknown outcome. Every batch leaves a random name in the table `book`; after a
 failure the connection is opened anew, under the same lock, and the name tells whether the batch is there.
@@ -16,7 +17,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ _FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 class SqliteOptions:
     """`batch`: most writes in one commit. `cache_bytes`: page cache of the main thread's connection, which
     serves the event loop; `thread_cache_bytes`: of every other. `checkpoint_pages`: WAL pages after which
-    a checkpoint is begun in the background. `page_bytes`: of a new database.
+    a checkpoint is begun in the background. `page_bytes`: of a new database. `inline_seconds`: batches that
+    take less, turn included, are committed on the event loop (docs/decisions/0001).
     """
 
     batch: int = 128
@@ -50,6 +52,7 @@ class SqliteOptions:
     checkpoint_pages: int = 4000
     page_bytes: int = 8192
     busy_ms: int = 10_000
+    inline_seconds: float = 0.002
 
 
 def check_version(version: str) -> None:
@@ -118,6 +121,7 @@ class _Transaction:
         "all",
         "now_ms",
         "one",
+        "present",
         "rows",
         "run",
         "run_many",
@@ -134,6 +138,7 @@ class _Transaction:
         self.run = connection.run
         self.run_many = connection.run_many
         self.now_ms = time.time_ns() // 1_000_000
+        self.present: set[int] = set()
         self.sequence = 0
         self.touched = False
         self._usage: dict[tuple[int, int], list[int]] = {}
@@ -177,6 +182,12 @@ class _Transaction:
 
 
 _Item = tuple[Write[Any], Pending[Any]]
+_Outcome = tuple[Any, BaseException | None]
+
+
+def _resolve(batch: list[_Item], outcomes: list[_Outcome]) -> None:
+    for (_, pending), (value, error) in zip(batch, outcomes, strict=True):
+        pending.resolve(value, error)
 
 
 class SqliteDatabase(Database):
@@ -193,6 +204,13 @@ class SqliteDatabase(Database):
         self._path = folder / "catalog.sqlite"
         self._options = options or SqliteOptions()
         self._turn = os.open(folder / "catalog.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Held by whoever commits: the writer thread, or the event loop.
+        self._writing = threading.Lock()
+        # Of the event loop that may commit; touched on its thread alone.
+        self._loop_thread = 0
+        self._call_soon: Callable[[Callable[[], None]], object] | None = None
+        self._waiting: list[_Item] = []
+        self._batch_seconds = 0.0  # how long batches take, averaged; written under _writing
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._checkpoint_due = threading.Event()
         self._closing = False
@@ -263,12 +281,38 @@ class SqliteDatabase(Database):
 
     # Writes.
 
+    def attach(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._loop_thread = threading.get_ident()
+        self._call_soon = call_soon
+
     def submit(self, write: Write[T]) -> Pending[T]:
         if self._closing:
             raise CatalogUnavailable("the catalog is closed")
         pending: Pending[T] = Pending()
-        self._queue.put((write, pending))
+        if (
+            self._call_soon is None
+            or threading.get_ident() != self._loop_thread
+            or self._batch_seconds > self._options.inline_seconds
+        ):
+            self._queue.put((write, pending))
+            return pending
+        self._waiting.append((write, pending))
+        if len(self._waiting) == 1:
+            # Once the loop has looked at every socket that has something to say: all of that is one batch.
+            self._call_soon(self._commit_inline)
         return pending
+
+    def _commit_inline(self) -> None:
+        batch, self._waiting = self._waiting, []
+        if not self._writing.acquire(blocking=False):
+            for item in batch:
+                self._queue.put(item)
+            return
+        try:
+            outcomes = self._take_turn(batch)
+        finally:
+            self._writing.release()
+        _resolve(batch, outcomes)
 
     def _open_writer(self) -> _Connection:
         connection = _Connection(self._path, self._options, cache_bytes=8 << 20, writing=True)
@@ -289,10 +333,17 @@ class SqliteDatabase(Database):
             batch = self._next_batch()
             if batch is None:
                 return
-            with self._my_turn():
-                outcomes = self._commit(batch)
-            for (_, pending), (value, error) in zip(batch, outcomes, strict=True):
-                pending.resolve(value, error)
+            with self._writing:
+                outcomes = self._take_turn(batch)
+            _resolve(batch, outcomes)
+
+    def _take_turn(self, batch: list[_Item]) -> list[_Outcome]:
+        """Wait for our turn among processes, and commit."""
+        began = time.perf_counter()
+        with self._my_turn():
+            outcomes = self._commit(batch)
+        self._batch_seconds += (time.perf_counter() - began - self._batch_seconds) / 8
+        return outcomes
 
     def _next_batch(self) -> list[_Item] | None:
         first = self._queue.get()
@@ -310,7 +361,7 @@ class SqliteDatabase(Database):
             batch.append(item)
         return batch
 
-    def _commit(self, batch: list[_Item]) -> list[tuple[Any, BaseException | None]]:
+    def _commit(self, batch: list[_Item]) -> list[_Outcome]:
         """Outcomes in order. A write that fails after it changed something makes each run alone."""
         try:
             outcomes = self._attempt(batch)
@@ -323,11 +374,9 @@ class SqliteDatabase(Database):
         except CatalogError as error:
             return [(None, error)] * len(batch)
 
-    def _attempt(
-        self, batch: list[_Item], *, alone: bool = False
-    ) -> list[tuple[Any, BaseException | None]] | None:
+    def _attempt(self, batch: list[_Item], *, alone: bool = False) -> list[_Outcome] | None:
         """Run and commit; None if one write must be undone apart from the others."""
-        outcomes: list[tuple[Any, BaseException | None]] = []
+        outcomes: list[_Outcome] = []
         name = secrets.token_bytes(16)
         try:
             connection = self._writer
@@ -410,6 +459,8 @@ class SqliteDatabase(Database):
         self._checkpoint_due.set()
         for thread in self._threads:
             thread.join(timeout=30)
+        if self._waiting:
+            self._commit_inline()
         with self._readers_lock:
             for connection in [*self._readers, self._writer]:
                 connection.raw.close(True)

@@ -5,6 +5,7 @@ No connection, thread or descriptor of it crosses a fork: the parent builds noth
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,7 @@ class Wired:
         return self.app.finished
 
     async def startup(self) -> None:
+        self.service.database.attach(asyncio.get_running_loop().call_soon)
         self.housekeeper.start()
 
     def drain(self) -> None:

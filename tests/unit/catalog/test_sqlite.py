@@ -2,7 +2,7 @@
 
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
@@ -180,3 +180,67 @@ def test_a_closed_catalog_says_so(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(CatalogUnavailable, match="closed"):
         discard(database, "k")
+
+
+class _Loop:
+    """Stands for an event loop: runs what it was given when told to."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], None]] = []
+
+    def call_soon(self, work: Callable[[], None]) -> None:
+        self.soon.append(work)
+
+    def turn(self) -> None:
+        soon, self.soon = self.soon, []
+        for work in soon:
+            work()
+
+
+def test_an_attached_loop_commits_what_waits_in_one_batch(database: SqliteDatabase) -> None:
+    loop = _Loop()
+    database.attach(loop.call_soon)
+    pending = [database.submit(lambda tx, n=n: blobs.discard(tx, 1, f"k{n}", 0)) for n in range(5)]  # type: ignore[misc]
+    assert len(loop.soon) == 1
+    assert not any(item.settled for item in pending)
+    loop.turn()
+    assert all(item.settled for item in pending)
+    assert len(discarded(database)) == 5
+
+
+def test_other_threads_do_not_wait_for_the_loop(database: SqliteDatabase) -> None:
+    loop = _Loop()
+    database.attach(loop.call_soon)
+    thread = threading.Thread(target=discard, args=(database, "elsewhere"))
+    thread.start()
+    thread.join(10)
+    assert discarded(database) == ["elsewhere"]
+    assert loop.soon == []
+
+
+def test_a_slow_disk_is_left_to_the_thread(database: SqliteDatabase) -> None:
+    loop = _Loop()
+    database.attach(loop.call_soon)
+    database._batch_seconds = 1.0
+    discard(database, "slow")
+    assert loop.soon == []
+    assert discarded(database) == ["slow"]
+
+
+def test_a_loop_that_finds_the_thread_at_work_hands_over(database: SqliteDatabase) -> None:
+    loop = _Loop()
+    database.attach(loop.call_soon)
+    pending = database.submit(lambda tx: blobs.discard(tx, 1, "k", 0))
+    with database._writing:
+        loop.turn()
+        assert not pending.settled
+    pending.result(10)
+    assert discarded(database) == ["k"]
+
+
+def test_closing_commits_what_the_loop_has_not(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path)
+    database.attach(_Loop().call_soon)
+    pending = database.submit(lambda tx: blobs.discard(tx, 1, "k", 0))
+    database.close()
+    assert pending.settled
