@@ -42,14 +42,13 @@ class Profiler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PySpy:
-    """Stacks of every worker; a thread that waits is not counted."""
+    """Stacks of the threads that hold the interpreter, in every process: waiting threads look busy otherwise."""
 
     native: bool
 
     def command(self, server: Running, seconds: int, out: Path) -> list[str]:
         options = ["--subprocesses", "--rate", str(_RATE), "--duration", str(seconds), "--format", "raw"]
-        if self.native:
-            options.append("--native")
+        options += ["--gil", *(["--native"] if self.native else [])]
         return [str(python_tool("py-spy")), "record", *options, "-o", str(out), "-p", str(server.group)]
 
     def report(self, out: Path, top: int) -> list[str]:
