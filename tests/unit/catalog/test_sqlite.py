@@ -9,6 +9,7 @@ import apsw
 import pytest
 
 from dolium.catalog import blobs
+from dolium.catalog.database import Transaction, Write
 from dolium.catalog.sqlite import SqliteDatabase, _Connection, check_version
 from dolium.errors import CatalogUnavailable, OutcomeUnknown
 
@@ -124,10 +125,15 @@ def test_an_outcome_that_cannot_be_looked_up_is_unknown(
 
 def _write_many(folder: Path, name: str, count: int) -> None:
     database = SqliteDatabase(folder)
-    pending = [
-        database.submit(lambda tx, n=n: (blobs.discard(tx, 1, f"{name}{n}", 0), tx.next_sequence())[1])  # type: ignore[misc]
-        for n in range(count)
-    ]
+
+    def one(name: str) -> Write[int]:
+        def write(tx: Transaction) -> int:
+            blobs.discard(tx, 1, name, 0)
+            return tx.next_sequence()
+
+        return write
+
+    pending = [database.submit(one(f"{name}{n}")) for n in range(count)]
     numbers = [item.result() for item in pending]
     assert numbers == sorted(set(numbers))
     database.close()
@@ -160,8 +166,7 @@ def test_threads_read_while_another_writes(database: SqliteDatabase) -> None:
     seen: list[int] = []
 
     def look() -> None:
-        for _ in range(200):
-            seen.append(len(discarded(database)))
+        seen.extend(len(discarded(database)) for _ in range(200))
 
     threads = [threading.Thread(target=look) for _ in range(3)]
     for thread in threads:
