@@ -82,14 +82,17 @@ class RequestLog:
         second = int(now)
         if second != self._second[0]:
             self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
-        level = "info" if 0 < status < 500 else "error"
-        peer = scope.get("client") or ("",)
+        get = facts.get
+        client = scope.get("client")
+        # Only the path can hold what JSON must escape: the parser has seen to the method, the socket gave the
+        # peer, a key id is plain or it would not have been found, and the rest are words of our own.
         lines.append(
-            f'{{"time":"{self._second[1]}.{int((now - second) * 1000):03d}Z","level":"{level}","event":"request",'
-            f'"id":"{facts.get("id", "")}","method":{_text(scope["method"])},'
-            f'"operation":"{facts.get("operation", "")}","path":{_text(scope["raw_path"].decode("latin-1"))},'
-            f'"status":{status},"code":"{facts.get("code", "")}","sent":{sent},"ms":{seconds * 1e3:.3f},'
-            f'"key_id":{_text(facts.get("key_id", ""))},"peer":{_text(str(peer[0]))}}}\n'
+            f'{{"time":"{self._second[1]}.{int((now - second) * 1000):03d}Z",'
+            f'"level":"{"info" if 0 < status < 500 else "error"}","event":"request","id":"{get("id", "")}",'
+            f'"method":"{scope["method"]}","operation":"{get("operation", "")}",'
+            f'"path":{encode_basestring_ascii(scope["raw_path"].decode("latin-1"))},"status":{status},'
+            f'"code":"{get("code", "")}","sent":{sent},"ms":{seconds * 1e3:.3f},"key_id":"{get("key_id", "")}",'
+            f'"peer":"{client[0] if client else ""}"}}\n'
         )
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._flush)
@@ -125,6 +128,3 @@ class RequestLog:
             self._timer.cancel()
             self._timer = None
         self._write(self._take())
-
-
-_text = encode_basestring_ascii
