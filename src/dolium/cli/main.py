@@ -1,4 +1,4 @@
-"""The parser, and errors to exit codes: one line on stderr, never a traceback for what can go wrong."""
+"""The parser, and errors to exit codes: a line on stderr, never a traceback for what can go wrong."""
 
 from __future__ import annotations
 
