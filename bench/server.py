@@ -135,10 +135,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that are free, and so is each one's neighbour at +10000 (SeaweedFS takes it for gRPC)."""
+    """Ports of loopback that are free, and so is each one's neighbour at +10000 (SeaweedFS takes it
+    for gRPC); all below those that the kernel gives to clients."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(20000, 32000)
+        port = random.randrange(12000, 22000)
         if port not in found and _is_free(port) and _is_free(port + 10000):
             found.append(port)
     return found
