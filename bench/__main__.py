@@ -33,9 +33,10 @@ _RESULTS = REPOSITORY / "bench" / "RESULTS.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _leave)  # so that servers and folders are cleaned up
-    subjects, wanted = _chosen(options)
+    subjects, wanted = _chosen(parser, options)
     try:
         for tool in ("wrk", "curl", "dd"):
             system_tool(tool)
@@ -84,15 +85,17 @@ def _run(subjects: list[Subject], wanted: tuple[Row, ...], seconds: int, repeat:
     return Result(today, facts(), median(disk), seconds, repeat, versions, absent, cells)
 
 
-def _chosen(options: argparse.Namespace) -> tuple[list[Subject], tuple[Row, ...]]:
+def _chosen(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> tuple[list[Subject], tuple[Row, ...]]:
     known = rows(options.sizes or ((4, 5, 6) if options.full else (4,)))
     names = {row.name for row in known}
     for name in options.only or ():
         if name not in names:
-            raise SystemExit(f"no such row: {name} (one of {', '.join(sorted(names))})")
+            parser.error(f"no such row: {name} (one of {', '.join(sorted(names))})")
     for name in options.subjects or ():
         if name not in SUBJECTS:
-            raise SystemExit(f"no such subject: {name} (one of {', '.join(SUBJECTS)})")
+            parser.error(f"no such subject: {name} (one of {', '.join(SUBJECTS)})")
     subjects = [SUBJECTS[name] for name in options.subjects or SUBJECTS]
     return subjects, tuple(row for row in known if not options.only or row.name in options.only)
 
