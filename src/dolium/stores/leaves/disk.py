@@ -29,6 +29,7 @@ from dolium.errors import BlobCorrupt, BlobNotFound, BodyTruncated, StoreFull
 from dolium.stores.contract import BlobReader, BlobStore, PutOptions
 from dolium.stores.keys import check_key
 from dolium.stores.leaves import disk_description, disk_identity, disk_listing, disk_temporary, syscalls
+from dolium.stores.leaves.disk_mount import is_local
 from dolium.stores.leaves.disk_reader import DiskReader
 from dolium.stores.leaves.disk_volume import Volume
 from dolium.stores.leaves.disk_writer import DiskWriter
@@ -84,6 +85,7 @@ class Disk(BlobStore):
         )
         self._names = tuple(Lock() for _ in range(64))  # each guards the names of the keys that hash to it
         self._room = (0.0, True)  # when it was looked at, and whether there was any; replaced whole
+        self.local = is_local(options.root)
 
     @staticmethod
     def initialise(root: Path) -> str:

@@ -47,6 +47,8 @@ class _Blob:
 class Memory(BlobStore):
     """Takes chunks, reports space, keeps descriptions."""
 
+    local = True
+
     def __init__(self, options: Options = Options(), *, store_id: str = "memory") -> None:
         self.store_id = store_id
         self._options = options
