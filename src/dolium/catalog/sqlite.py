@@ -302,6 +302,14 @@ class SqliteDatabase(Database):
             self._call_soon(self._commit_inline)
         return pending
 
+    def write(self, write: Write[T]) -> T:
+        # Always by the thread: whoever waits here may be the loop itself.
+        if self._closing:
+            raise CatalogUnavailable("the catalog is closed")
+        pending: Pending[T] = Pending()
+        self._queue.put((write, pending))
+        return pending.result()
+
     def _commit_inline(self) -> None:
         batch, self._waiting = self._waiting, []
         if not self._writing.acquire(blocking=False):
@@ -389,7 +397,7 @@ class SqliteDatabase(Database):
                     outcomes.append((None, value.error) if isinstance(value, Refused) else (value, None))
                 except apsw.Error:
                     raise
-                except Exception as error:  # noqa: BLE001 - handed to whoever submitted the write
+                except BaseException as error:  # noqa: BLE001 - handed to whoever submitted the write
                     if connection.raw.total_changes() != before or tx.touched:
                         connection.run("ROLLBACK")
                         return [(None, error)] if alone else None

@@ -223,11 +223,29 @@ def test_other_threads_do_not_wait_for_the_loop(database: SqliteDatabase) -> Non
     assert loop.soon == []
 
 
+def test_the_loop_itself_may_wait_for_a_write(database: SqliteDatabase) -> None:
+    loop = _Loop()
+    database.attach(loop.call_soon)
+    discard(database, "k")
+    assert loop.soon == []
+    assert discarded(database) == ["k"]
+
+
+def test_a_write_that_is_interrupted_ends_alone(database: SqliteDatabase) -> None:
+    def interrupted(_: Transaction) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        database.write(interrupted)
+    discard(database, "after")
+    assert discarded(database) == ["after"]
+
+
 def test_a_slow_disk_is_left_to_the_thread(database: SqliteDatabase) -> None:
     loop = _Loop()
     database.attach(loop.call_soon)
     database._batch_seconds = 1.0
-    discard(database, "slow")
+    database.submit(lambda tx: blobs.discard(tx, 1, "slow", 0)).result(10)
     assert loop.soon == []
     assert discarded(database) == ["slow"]
 
