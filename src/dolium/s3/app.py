@@ -12,7 +12,6 @@ import secrets
 import time
 from collections.abc import Callable
 from itertools import count
-from urllib.parse import parse_qsl
 
 from dolium.asgi.messages import Receive, Scope, Send
 from dolium.catalog.buckets import Bucket
@@ -24,7 +23,8 @@ from dolium.s3.call import Call, Site
 from dolium.s3.codes import fault_of
 from dolium.s3.operations.table import HANDLERS
 from dolium.s3.respond import error_response
-from dolium.s3.route import Operation, Target, route
+from dolium.s3.route import SIGNING, Operation, Target, route
+from dolium.wire.canonical import decode_plus
 from dolium.wire.names import Hosts, read_address
 
 __all__ = ["S3App"]
@@ -32,6 +32,7 @@ __all__ = ["S3App"]
 _log = logging.getLogger("dolium.s3")
 
 _NO_QUERY: dict[str, str] = {}
+_MOST_PARAMETERS = 100
 
 
 class S3App:
@@ -95,7 +96,8 @@ class S3App:
         facts["key_id"] = caller.principal.key_id
         query = _read_query(raw_query) if raw_query else _NO_QUERY
         target = Target.SERVICE if bucket_name is None else Target.BUCKET if key is None else Target.OBJECT
-        operation = route(method, target, query, caller.fields)
+        hoisted = dict(caller.hoisted) if caller.hoisted else ()
+        operation = route(method, target, query, caller.fields, hoisted)
         facts["operation"] = operation.name
         if caller.payload.chunked and not operation.takes_body:
             raise Malformed("InvalidRequest", f"{operation.name} takes no aws-chunked body")
@@ -146,14 +148,16 @@ class S3App:
 
 
 def _read_query(raw_query: bytes) -> dict[str, str]:
-    """Parameters by name; the first of a repeated one. Raises Malformed InvalidURI."""
-    try:
-        pairs = parse_qsl(
-            raw_query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
-        )
-    except (UnicodeDecodeError, ValueError):
-        raise Malformed("InvalidURI", "Couldn't parse the specified URI.") from None
+    """Parameters by name, without those of a signature; the first of a repeated one. Raises Malformed InvalidURI."""
+    parts = raw_query.split(b"&", _MOST_PARAMETERS)
+    if len(parts) > _MOST_PARAMETERS:
+        raise Malformed("InvalidURI", "The request has too many query parameters.")
     found: dict[str, str] = {}
-    for name, value in pairs:
-        found.setdefault(name, value)
+    try:
+        for part in parts:
+            name, _, value = part.partition(b"=")
+            if name and name not in SIGNING:
+                found.setdefault(decode_plus(name).decode(), decode_plus(value).decode())
+    except UnicodeDecodeError:
+        raise Malformed("InvalidURI", "Couldn't parse the specified URI.") from None
     return found

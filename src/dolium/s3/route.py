@@ -3,6 +3,9 @@
 GET and HEAD ignore parameters that name no sub-resource. PUT, POST and DELETE refuse every parameter that
 is not in the table, so that a mistyped `DELETE key?x` deletes nothing. A sub-resource of S3 that is not
 built answers NotImplemented; nothing falls through to another operation.
+
+Parameters of a presigned URL that stand for headers select as headers do: a URL that was signed for a copy
+never writes an empty object instead.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from enum import IntEnum
 from dolium.errors import Malformed
 from dolium.identity.permissions import Action
 
-__all__ = ["OPERATIONS", "Operation", "Target", "route"]
+__all__ = ["OPERATIONS", "SIGNING", "Operation", "Target", "route"]
 
 
 class Target(IntEnum):
@@ -141,30 +144,28 @@ _SUBRESOURCES = frozenset(
         "position",
     ]
 )
-# Parameters of signatures, and the name that SDKs give their calls.
-_SIGNING = frozenset(
-    [
-        "X-Amz-Algorithm",
-        "X-Amz-Credential",
-        "X-Amz-Date",
-        "X-Amz-Expires",
-        "X-Amz-SignedHeaders",
-        "X-Amz-Signature",
-        "X-Amz-Security-Token",
-        "X-Amz-Content-Sha256",
-        "AWSAccessKeyId",
-        "Signature",
-        "Expires",
-        "x-id",
-    ]
+# Parameters of signatures, and the name that SDKs give their calls: they say nothing of the operation.
+SIGNING = frozenset(
+    b"X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-SignedHeaders X-Amz-Signature "
+    b"X-Amz-Security-Token X-Amz-Content-Sha256 AWSAccessKeyId Signature Expires x-id".split()
 )
 _TABLE = {(op.method, op.target, op.subresource, op.copies): op for op in OPERATIONS}
-_METHODS = frozenset(op.method for op in OPERATIONS)
+# What S3 has without a sub-resource and is not here: forms of browsers, and the question before a cross-origin request.
+_UNBUILT = frozenset([("POST", Target.BUCKET), ("OPTIONS", Target.BUCKET), ("OPTIONS", Target.OBJECT)])
 
 
-def route(method: str, target: Target, query: Mapping[str, str], fields: Container[bytes]) -> Operation:
-    """The operation. Raises Malformed: NotImplemented, MethodNotAllowed."""
-    copies = method == "PUT" and b"x-amz-copy-source" in fields
+def route(
+    method: str,
+    target: Target,
+    query: Mapping[str, str],
+    fields: Container[bytes],
+    hoisted: Container[bytes] = (),
+) -> Operation:
+    """The operation; `query` without `SIGNING`; `fields` and `hoisted`: names of the headers, and of parameters that stand for some.
+
+    Raises Malformed: NotImplemented, MethodNotAllowed, InvalidArgument.
+    """
+    copies = method == "PUT" and (b"x-amz-copy-source" in fields or b"x-amz-copy-source" in hoisted)
     if not query:
         return _find(method, target, "", copies)
     selecting = [name for name in query if name in _SUBRESOURCES]
@@ -176,16 +177,11 @@ def route(method: str, target: Target, query: Mapping[str, str], fields: Contain
     operation = _find(method, target, subresource, copies)
     if method not in ("GET", "HEAD"):
         for name in query:
-            if name != subresource and name not in operation.queries and not _signs(name):
+            if name != subresource and name not in operation.queries and name.lower().encode() not in hoisted:
                 raise Malformed(
                     "NotImplemented", f"The query parameter {name!r} is not known to {operation.name}"
                 )
     return operation
-
-
-def _signs(name: str) -> bool:
-    # Presigned URLs may carry headers as parameters, all of them signed.
-    return name in _SIGNING or name.lower().startswith("x-amz-")
 
 
 def _find(method: str, target: Target, subresource: str, copies: bool) -> Operation:  # noqa: FBT001 - a column of the table
@@ -196,7 +192,7 @@ def _find(method: str, target: Target, subresource: str, copies: bool) -> Operat
         raise Malformed(
             "InvalidArgument", "x-amz-copy-source is not for this operation", ArgumentName="x-amz-copy-source"
         )
-    if subresource or method not in _METHODS:
+    if subresource or (method, target) in _UNBUILT:
         raise Malformed("NotImplemented")
     allowed = ", ".join(
         sorted({op.method for op in OPERATIONS if op.target is target and not op.subresource})
