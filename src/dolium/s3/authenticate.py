@@ -110,6 +110,10 @@ def _settle(known: KnownKey, verdict: Verdict, key_id: str, provided: bytes) -> 
             fields["CanonicalRequestBytes"] = request.hex(" ")
         raise Malformed("SignatureDoesNotMatch", **fields)
     if known.refusal is Refusal.EXPIRED:
-        raise Malformed("ExpiredToken", "The access key has expired. Make a new one for this tenancy.")
+        raise Malformed(
+            "InvalidAccessKeyId",
+            "The access key has expired. Make a new one for this tenancy.",
+            AWSAccessKeyId=key_id,
+        )
     if known.refusal is Refusal.REVOKED:
         raise Malformed("InvalidAccessKeyId", "The access key has been revoked.", AWSAccessKeyId=key_id)

@@ -63,6 +63,8 @@ class Incoming:
                 raise Malformed("InvalidArgument", ArgumentName="x-amz-decoded-content-length")
             self.size: int | None = int(decoded)
         elif length is not None:
+            if not length.isdigit() or len(length) > 18:
+                raise Malformed("InvalidArgument", ArgumentName="content-length")
             self.size = int(length)
         elif b"transfer-encoding" in fields:
             self.size = None

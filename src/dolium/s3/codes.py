@@ -22,7 +22,7 @@ _STATUS = {
         "XAmzContentChecksumMismatch XAmzContentSHA256Mismatch"
     ),
     403: (
-        "AccessDenied AccountProblem ExpiredToken InvalidAccessKeyId QuotaExceeded RequestTimeTooSkewed "
+        "AccessDenied AccountProblem InvalidAccessKeyId QuotaExceeded RequestTimeTooSkewed "
         "SignatureDoesNotMatch"
     ),
     404: (
@@ -105,7 +105,10 @@ def fault_of(error: BaseException) -> Fault:
     """The answer for whatever went wrong. What is not one of ours is an InternalError."""
     if isinstance(error, errors.Malformed):
         message = error.message or _WORDS.get(error.code, error.code)
-        return Fault(error.code, status_of(error.code), message, dict(error.fields))
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if error.code == "MethodNotAllowed":  # RFC 9110 §15.5.6
+            headers = ((b"allow", error.fields["AllowedMethods"].encode("ascii")),)
+        return Fault(error.code, status_of(error.code), message, dict(error.fields), headers)
     if isinstance(error, errors.ChecksumMismatch):
         return _mismatch(error)
     if isinstance(error, errors.AlreadyExists) and error.noun == "bucket":

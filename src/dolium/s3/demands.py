@@ -7,13 +7,13 @@ from functools import lru_cache
 
 from dolium.asgi.messages import Headers
 from dolium.catalog.objects import Check, ObjectRow
-from dolium.errors import Malformed, ObjectNotFound
+from dolium.errors import Malformed, ObjectNotFound, PreconditionFailed
 from dolium.s3.call import Call
 from dolium.wire import conditions
 from dolium.wire.conditions import Outcome
 from dolium.wire.headers import decode_value, object_header_lines, read_object_headers
 
-__all__ = ["refuse_unbuilt", "stored_headers", "write_check"]
+__all__ = ["copied_headers", "delete_check", "refuse_unbuilt", "stored_headers", "write_check"]
 
 # Headers that ask for more than is built: ignoring them would be a lie. `x-amz-acl` has harmless values.
 _UNBUILT = (
@@ -57,6 +57,16 @@ def _as_json(lines: tuple[tuple[bytes, bytes], ...]) -> str:
     )
 
 
+def copied_headers(source: str, storage_class: str | None) -> str:
+    """The headers of an object for its copy. The storage class is not one that is copied."""
+    if storage_class is None and "x-amz-storage-class" not in source:
+        return source
+    lines = [line for line in json.loads(source) if line[0] != "x-amz-storage-class"]
+    if storage_class not in (None, "STANDARD"):
+        lines.append(["x-amz-storage-class", storage_class])
+    return json.dumps(lines, ensure_ascii=False)
+
+
 def write_check(headers: Headers, key: str) -> Check | None:
     """If-Match and If-None-Match as a check to make inside the transaction; None if there are none."""
     demanded = conditions.read_write_conditions(headers)
@@ -68,3 +78,24 @@ def write_check(headers: Headers, key: str) -> Check | None:
             raise ObjectNotFound(key)
 
     return check
+
+
+def delete_check(
+    headers: Headers, key: str, *, modified: int | None = None, size: int | None = None
+) -> Check | None:
+    """As `write_check`, for what is to be deleted only if it is of that time (in seconds) and size."""
+    check = write_check(headers, key)
+    if modified is None and size is None:
+        return check
+
+    def check_all(current: ObjectRow | None) -> None:
+        if check is not None:
+            check(current)
+        if current is None:
+            return
+        if modified is not None and current.modified_ms // 1000 != modified:
+            raise PreconditionFailed("x-amz-if-match-last-modified-time")
+        if size is not None and current.size != size:
+            raise PreconditionFailed("x-amz-if-match-size")
+
+    return check_all

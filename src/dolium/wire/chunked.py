@@ -146,6 +146,8 @@ class Decoder:
             return {}  # an empty object, sent with an empty body
         if self._at is not _At.END:
             raise BodyTruncated("The body ended before its final chunk")
+        if self._line:
+            raise _bad_framing("Data behind the final chunk")
         if self._announced is not None and self._announced not in self._trailers:
             raise _bad_trailer(
                 f"The trailer {self._announced.decode('latin-1')} was announced and did not come"

@@ -84,8 +84,10 @@ def read_query(
 ) -> Claim:
     """The claim of a URL with AWSAccessKeyId, Expires and Signature. Raises Malformed: AccessDenied."""
     fields = fields_of(headers)
+    # Names decoded too: whoever routes by them does not care how they were written.
     values = {
-        name: decode(value) for name, _, value in [part.partition(b"=") for part in raw_query.split(b"&")]
+        decode(name): decode(value)
+        for name, _, value in [part.partition(b"=") for part in raw_query.split(b"&")]
     }
     access_key, signature, expires = [
         values.get(name, b"") for name in (b"AWSAccessKeyId", b"Signature", b"Expires")
@@ -107,6 +109,9 @@ def read_query(
             ServerTime=iso_millis(int(now) * 1000),
         )
     hoisted = tuple((name.lower(), value) for name, value in values.items() if name[:6].lower() == b"x-amz-")
+    if any(name in fields for name, _ in hoisted):
+        # Only one of the two could be signed, and the other would be heeded.
+        raise Malformed("AccessDenied", "A header was sent both as a header and as a parameter")
     signed = {**fields, **dict(hoisted)}
     for name in (b"content-md5", b"content-type"):
         if name not in signed and name in values:
@@ -171,9 +176,9 @@ def _resource(raw_path: bytes, raw_query: bytes, bucket: str | None) -> bytes:
     if not raw_query:
         return resource
     parts = sorted(
-        (name, equals + decode(value))
+        (plain, equals + decode(value))
         for name, equals, value in [part.partition(b"=") for part in raw_query.split(b"&")]
-        if name in _SIGNED_PARAMETERS
+        if (plain := decode(name)) in _SIGNED_PARAMETERS
     )
     return resource + b"?" + b"&".join([name + value for name, value in parts]) if parts else resource
 

@@ -216,7 +216,7 @@ def test_errors() -> None:
     )
     assert body == (
         b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>NoSuchKey</Code><Message>It is &lt;gone&gt;</Message>'
-        b"<Key>a&amp;b&#x0;</Key><Resource>/bucket/a&amp;b</Resource><RequestId>req</RequestId>"
+        b"<Key>a&amp;b\xef\xbf\xbd</Key><Resource>/bucket/a&amp;b</Resource><RequestId>req</RequestId>"
         b"<HostId>host</HostId></Error>"
     )
     assert b"<HostId>req</HostId>" in render.error_document("X", "", "", "req", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dolium.asgi.messages import Response
+from dolium.catalog.buckets import Bucket
 from dolium.errors import AlreadyExists, Malformed
 from dolium.identity.decide import Resource, sees
 from dolium.objects import buckets
@@ -17,18 +18,31 @@ from dolium.wire.render import ListedBucket, list_buckets_result, location_resul
 
 __all__ = ["create", "delete", "head", "list_buckets", "location"]
 
+_PAGE = 1000
+
 
 async def list_buckets(call: Call) -> Response:
     """The buckets of the tenancy that the caller may see."""
     query, principal = call.query, call.principal
     limit = int_of("max-buckets", query.get("max-buckets", "10000"), 1, 10_000)
-    prefix, after = query.get("prefix", ""), query.get("continuation-token", "")
-    found = buckets.listing(call.site.service, call.tenancy_id, owner_id=None, prefix=prefix, after=after)
-    visible = [
-        bucket
-        for bucket in found
-        if sees(principal, Resource(bucket.tenancy_id, bucket.name, bucket.id, bucket.owner_id))
-    ]
+    visible: list[Bucket] = []
+    after, more = query.get("continuation-token", ""), True
+    while more and len(visible) <= limit:
+        found = buckets.listing(
+            call.site.service,
+            call.tenancy_id,
+            owner_id=None,
+            prefix=query.get("prefix", ""),
+            after=after,
+            limit=_PAGE,
+        )
+        visible += [
+            bucket
+            for bucket in found
+            if sees(principal, Resource(bucket.tenancy_id, bucket.name, bucket.id, bucket.owner_id))
+        ]
+        if more := len(found) == _PAGE:
+            after = found[-1].name
     owner = call.site.directory.owner(call.tenancy_id, principal.person_id)
     listed = [ListedBucket(bucket.name, bucket.created_ms, call.site.region) for bucket in visible[:limit]]
     token = visible[limit - 1].name if len(visible) > limit else None

@@ -11,7 +11,7 @@ from dolium.identity.permissions import Action
 from dolium.objects import copy, get, multipart
 from dolium.objects.copy import CopyRequest
 from dolium.s3.call import Call
-from dolium.s3.demands import refuse_unbuilt, stored_headers, write_check
+from dolium.s3.demands import copied_headers, refuse_unbuilt, stored_headers, write_check
 from dolium.s3.operations.objects import int_of
 from dolium.s3.respond import checksum_of, xml
 from dolium.values import Checksum, ChecksumAlgorithm
@@ -57,6 +57,7 @@ async def copy_object(call: Call) -> Response:
     source_bucket, source = _source(call)
     replaces = _directive(call, b"x-amz-metadata-directive") == "REPLACE"
     _directive(call, b"x-amz-tagging-directive")
+    said = stored_headers(call)  # read also when it is not used: what is malformed is refused
     same = source_bucket.id == call.found.id and source.key == call.key
     if same and not replaces and call.header(b"x-amz-storage-class") is None:
         raise Malformed(
@@ -67,7 +68,7 @@ async def copy_object(call: Call) -> Response:
     request = CopyRequest(
         call.key,
         call.principal.person_id,
-        stored_headers(call) if replaces else source.headers,
+        said if replaces else copied_headers(source.headers, call.header(b"x-amz-storage-class")),
         _algorithm(call),
         write_check(call.headers, call.key),
         call.quota(),

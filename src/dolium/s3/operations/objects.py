@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from dolium.asgi.messages import FileBody, Headers, Response
-from dolium.catalog.objects import ObjectRow
+from dolium.catalog.objects import Check, ObjectRow
 from dolium.errors import BlobCorrupt, BlobNotFound, Denied, DoliumError, Malformed
 from dolium.identity.permissions import Action
 from dolium.objects import delete, get
@@ -14,11 +14,12 @@ from dolium.objects.put import Intake, PutRequest
 from dolium.s3.body import Incoming, read_document, receive_into
 from dolium.s3.call import Call, Site
 from dolium.s3.codes import fault_of
-from dolium.s3.demands import refuse_unbuilt, stored_headers, write_check
+from dolium.s3.demands import delete_check, refuse_unbuilt, stored_headers, write_check
 from dolium.s3.respond import checksum_headers, checksum_of, empty, object_headers, xml
 from dolium.stores.contract import BlobReader
-from dolium.wire import conditions
+from dolium.wire import checksums, conditions
 from dolium.wire.conditions import Outcome
+from dolium.wire.dates import parse_http_date, parse_iso
 from dolium.wire.documents import DeleteKey, read_delete
 from dolium.wire.headers import encode_value, response_overrides
 from dolium.wire.ranges import parse_range
@@ -116,7 +117,7 @@ def _part(call: Call, row: ObjectRow, number: int, headers: Headers) -> tuple[in
 
 def int_of(name: str, value: str, least: int, most: int) -> int:
     """A parameter as a number. Raises Malformed InvalidArgument."""
-    if not value.isascii() or not value.isdigit() or len(value) > 9 or not least <= int(value) <= most:
+    if not value.isascii() or not value.isdigit() or len(value) > 18 or not least <= int(value) <= most:
         raise Malformed(
             "InvalidArgument", f"{name} must be an integer between {least} and {most}",
             ArgumentName=name, ArgumentValue=value,
@@ -193,17 +194,32 @@ async def delete_object(call: Call) -> Response:
     version_id = call.query.get("versionId")
     if version_id not in (None, "null"):
         raise Malformed("NoSuchVersion", Key=call.key, VersionId=str(version_id))
-    check = write_check(call.headers, call.key)
-    await call.site.bridge.settle(delete.delete(call.site.service, call.found, call.key, check))
+    await call.site.bridge.settle(delete.delete(call.site.service, call.found, call.key, _delete_check(call)))
     return empty()
+
+
+def _delete_check(call: Call) -> Check | None:
+    """Raises Malformed InvalidArgument for a time or size that is none."""
+    time, size = call.header(b"x-amz-if-match-last-modified-time"), call.header(b"x-amz-if-match-size")
+    modified = None
+    if time is not None:
+        modified = parse_http_date(time) or parse_iso(time)
+        if modified is None:
+            raise Malformed(
+                "InvalidArgument", "The time cannot be read",
+                ArgumentName="x-amz-if-match-last-modified-time", ArgumentValue=time,
+            )  # fmt: skip
+    return delete_check(
+        call.headers,
+        call.key,
+        modified=modified,
+        size=None if size is None else int_of("x-amz-if-match-size", size, 0, 1 << 50),
+    )
 
 
 async def delete_objects(call: Call) -> Response:
     """Up to a thousand, each authorized and deleted on its own."""
-    fields = call.fields
-    if not any(
-        name == b"content-md5" or name.startswith((b"x-amz-checksum-", b"x-amz-trailer")) for name in fields
-    ):
+    if b"content-md5" not in call.fields and checksums.read_checksum(call.headers).algorithm is None:
         raise Malformed("InvalidRequest", "Missing required header for this request: Content-MD5")
     batch = read_delete(await read_document(call))
     failures: list[DeleteFailure] = []
@@ -211,8 +227,8 @@ async def delete_objects(call: Call) -> Response:
     for item in batch.keys:
         fault = _refusal(call, item)
         if fault is None:
-            check = write_check([(b"if-match", item.etag.encode("latin-1"))], item.key) if item.etag else None
-            wanted.append((item.key, check))
+            tag = [(b"if-match", item.etag.encode())] if item.etag else []
+            wanted.append((item.key, delete_check(tag, item.key, modified=item.modified, size=item.size)))
         else:
             failures.append(fault)
     done = await call.site.bridge.settle(delete.delete_many(call.site.service, call.found, wanted))

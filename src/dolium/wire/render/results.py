@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dolium.wire.dates import iso_millis
-from dolium.wire.render.text import DECLARATION, Owner, checksum_elements, document, escape, owner_elements
+from dolium.wire.render.text import (
+    DECLARATION,
+    Owner,
+    checksum_elements,
+    document,
+    escape,
+    legible,
+    owner_elements,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,11 +66,14 @@ class AttributeParts:
 def error_document(
     code: str, message: str, resource: str, request_id: str, fields: Mapping[str, str], *, host_id: str = ""
 ) -> bytes:
-    """`<Error>`, which AWS puts in no namespace. `fields`: further elements by name."""
-    more = "".join([f"<{name}>{escape(value)}</{name}>" for name, value in fields.items()])
+    """`<Error>`, which AWS puts in no namespace. `fields`: further elements by name.
+
+    What XML cannot carry is replaced: an error that cannot be parsed tells nobody anything.
+    """
+    more = "".join([f"<{name}>{escape(legible(value))}</{name}>" for name, value in fields.items()])
     return (
-        f"{DECLARATION}<Error><Code>{code}</Code><Message>{escape(message)}</Message>{more}"
-        f"<Resource>{escape(resource)}</Resource><RequestId>{escape(request_id)}</RequestId>"
+        f"{DECLARATION}<Error><Code>{code}</Code><Message>{escape(legible(message))}</Message>{more}"
+        f"<Resource>{escape(legible(resource))}</Resource><RequestId>{escape(request_id)}</RequestId>"
         f"<HostId>{escape(host_id or request_id)}</HostId></Error>"
     ).encode()
 

@@ -24,6 +24,7 @@ __all__ = [
     "document",
     "escape",
     "escape_all",
+    "legible",
     "owner_elements",
     "speakable",
     "url_encode",
@@ -58,12 +59,17 @@ def _reference(match: re.Match[str]) -> str:
     return _REFERENCES.get(char) or f"&#x{ord(char):X};"
 
 
-_unspeakable = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]").search
+_unspeakable = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def speakable(text: str) -> bool:
     """Whether XML 1.0 can carry the text at all."""
-    return _unspeakable(text) is None
+    return _unspeakable.search(text) is None
+
+
+def legible(text: str) -> str:
+    """The text with U+FFFD for every character that XML 1.0 cannot carry."""
+    return _unspeakable.sub("\ufffd", text)
 
 
 def url_encode(text: str) -> str:
