@@ -33,7 +33,7 @@ _VENV = TOOLS / "venv"
 _REQUIREMENTS = REPOSITORY / "bench" / "requirements.txt"
 
 
-class MissingTool(RuntimeError):  # noqa: N818  # a fact to act on, like StopIteration
+class MissingTool(RuntimeError):  # a fact to act on, like StopIteration
     """A program is not there and cannot be installed; the text says what to do."""
 
 

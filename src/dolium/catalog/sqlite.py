@@ -312,6 +312,8 @@ class SqliteDatabase(Database):
 
     def _commit_inline(self) -> None:
         batch, self._waiting = self._waiting, []
+        if not batch:
+            return  # `close` was first
         if not self._writing.acquire(blocking=False):
             for item in batch:
                 self._queue.put(item)

@@ -91,12 +91,8 @@ class PartIntake:
         self._number = number
         self._receiver = Receiver(service, size, digests, inline=False)
         self.write = self._receiver.write
+        self.write_all = self._receiver.write_all
         self.abort = self._receiver.abort
-
-    def write_all(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Take several pieces."""
-        for piece in pieces:
-            self.write(piece)
 
     def finish(self, trailer: Checksum | None = None) -> Pending[Part]:
         """Verify, make durable, enter. Raises as `put.Intake.finish`; UploadNotFound comes out of the result."""

@@ -15,6 +15,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from dolium.catalog import blobs, objects
@@ -88,6 +89,7 @@ class Receiver:
         self._received = 0
         self._small: list[bytes] = []
         self._writer: BlobWriter | None = None
+        self._hashing: Future[None] | None = None
         self.store_id = service.default_store
         self.blob_key = ""
         # ETags are MD5 by S3's rule; also where a policy forbids MD5 for security.
@@ -108,29 +110,52 @@ class Receiver:
 
     def write(self, data: bytes | memoryview) -> None:
         """Take a piece. Raises Malformed EntityTooLarge, BodyTruncated (more than declared), StoreError."""
-        self._received += len(data)
+        self._count(len(data))
+        self._finish_hashing()  # bytes are hashed in the order in which they came
+        if self._writer is None and self._received <= self._inline_limit:
+            self._small.append(bytes(data))
+        else:
+            self._put(data)
+        self._hash(data)
+
+    def write_all(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Take several pieces. MD5 is slower than a disk: it runs beside the write of the same pieces, and may
+        end while the next are being received.
+        """
+        if sum(map(len, pieces)) < _WORTH_A_THREAD:
+            for piece in pieces:
+                self.write(piece)
+            return
+        for piece in pieces:
+            self._count(len(piece))
+        self._finish_hashing()
+        self._hashing = self._service.hashing.submit(self._hash_all, pieces)
+        for piece in pieces:
+            self._put(piece)
+
+    def _count(self, size: int) -> None:
+        self._received += size
         if self._received > self._service.limits.object_bytes:
             raise Malformed("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
         if self._size is not None and self._received > self._size:
             raise BodyTruncated("The body is longer than its declared length")
-        if self._writer is None and self._received <= self._inline_limit:
-            self._small.append(bytes(data))
-            self._hash(data)
-            return
+
+    def _put(self, data: bytes | memoryview) -> None:
         if self._writer is None:
             self._writer = self._open()
             for piece in self._small:
                 self._writer.write(piece)
             self._small = []
-        if len(data) < _WORTH_A_THREAD:
-            self._hash(data)
-            self._writer.write(data)
-            return
-        hashed = self._service.hashing.submit(self._hash, data)
-        try:
-            self._writer.write(data)
-        finally:
-            hashed.result()
+        self._writer.write(data)
+
+    def _hash_all(self, pieces: Sequence[bytes | memoryview]) -> None:
+        for piece in pieces:
+            self._hash(piece)
+
+    def _finish_hashing(self) -> None:
+        hashing, self._hashing = self._hashing, None
+        if hashing is not None:
+            hashing.result()
 
     def _hash(self, data: bytes | memoryview) -> None:
         self._md5.update(data)
@@ -149,6 +174,7 @@ class Receiver:
 
     def verify(self, trailer: Checksum | None = None) -> Checksum | None:
         """Compare with all that the caller said; the checksum to keep. Raises BodyTruncated, ChecksumMismatch."""
+        self._finish_hashing()
         if self._size is not None and self._received != self._size:
             raise BodyTruncated(
                 "You did not provide the number of bytes specified by the Content-Length HTTP header."
@@ -206,16 +232,12 @@ class Intake:
         self._request = request
         self._receiver = Receiver(service, request.size, request.digests, inline=True)
         self.write = self._receiver.write
+        self.write_all = self._receiver.write_all
         self.abort = self._receiver.abort
 
     @property
     def in_memory(self) -> bool:
         return self._receiver.in_memory
-
-    def write_all(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Take several pieces."""
-        for piece in pieces:
-            self.write(piece)
 
     def finish(self, trailer: Checksum | None = None) -> Pending[ObjectRow]:
         """Verify, make durable, publish. Raises ChecksumMismatch, BodyTruncated, StoreError at once; what the

@@ -256,10 +256,13 @@ class ObjectSuite:
 
     # Uploads.
 
+    def add_part(self, database: Database, upload: Upload, new: Part) -> None:
+        database.write(lambda tx: uploads.put_part(tx, upload, new, grace_ms=0))
+
     def test_an_upload_becomes_an_object(self, database: Database, bucket: Bucket) -> None:
         upload = begin(database, bucket, "big")
         for number, blob in ((1, "p1"), (2, "p2"), (1, "p1b"), (3, "p3")):
-            database.write(lambda tx, p=part(number, blob): uploads.put_part(tx, upload, p, grace_ms=0))  # type: ignore[misc]
+            self.add_part(database, upload, part(number, blob))
         assert garbage(database) == ["p1"]
         chosen = [found for found in uploads.list_parts(database, upload.id) if found.number < 3]
         assert [found.blob_key for found in chosen] == ["p1b", "p2"]

@@ -263,7 +263,9 @@ def test_a_loop_that_finds_the_thread_at_work_hands_over(database: SqliteDatabas
 
 def test_closing_commits_what_the_loop_has_not(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path)
-    database.attach(_Loop().call_soon)
+    loop = _Loop()
+    database.attach(loop.call_soon)
     pending = database.submit(lambda tx: blobs.discard(tx, 1, "k", 0))
     database.close()
     assert pending.settled
+    loop.turn()
