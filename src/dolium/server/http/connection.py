@@ -48,9 +48,9 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_advancing", "_base", "_chunk_fed", "_client", "_deaf", "_direct", "_fed", "_fields", "_first", "_framing",
-        "_in_head", "_lingering", "_local", "_lost", "_mark", "_parser", "_partial", "_peer_ended", "_queue",
-        "_reading", "_receiving", "_refusal", "_scheme", "_since", "_target", "_waits", "_write_waiter",
-        "active", "on_lost", "secure", "server", "transport", "write_paused", "written",
+        "_in_head", "_lingering", "_local", "_lost", "_mark", "_parser", "_partial", "_queue",
+        "_reading", "_receiving", "_refusal", "_scheme", "_since", "_target", "_unparsed", "_waits", "_write_waiter",
+        "active", "on_lost", "peer_ended", "secure", "server", "transport", "write_paused", "written",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -74,11 +74,12 @@ class Connection(asyncio.Protocol):
         self._chunk_fed = 0
         self._in_head = False
         self._direct = False  # the body in hand has a known length, its bytes go past the parser
+        self._unparsed = False  # llhttp is about to call a body complete that it has not seen
         self._deaf = False  # no byte that still comes is a request
         self._first = True
         self._reading = True
         self._lost = False
-        self._peer_ended = False
+        self.peer_ended = False
         self._advancing = False
         self._lingering = 0.0
         self._since = server.now
@@ -98,7 +99,7 @@ class Connection(asyncio.Protocol):
         self._scheme = "https" if self.secure else "http"
         self._client = _address(transport.get_extra_info("peername"))
         self._local = _address(transport.get_extra_info("sockname"))
-        if not self.server.enter(self):
+        if not self.server.enter(self) and not self._deaf:
             self._refuse(_FULL)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended changes nothing
@@ -120,12 +121,16 @@ class Connection(asyncio.Protocol):
             self.on_lost()
 
     def eof_received(self) -> bool:
-        """The peer sends no more. It may still want the answers to whole requests (`nc`, `curl` in a pipe)."""
-        self._peer_ended = True
+        """The peer sends no more. It has gone, or still wants the answers to whole requests (`nc`): what it is
+        shows when they are written. An app that waits for the end of its client is told now.
+        """
+        self.peer_ended = True
         if self._lingering or self._receiving is not None or (self.active is None and not self._queue):
             if self._receiving is not None:
                 self.abort()
             return False
+        if self.active is not None:
+            self.active.wake()
         return not self.secure
 
     def pause_writing(self) -> None:
@@ -205,10 +210,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # No other protocol is spoken here; RFC 9110 §7.8 lets a server go on as if it had not been offered.
-            rest = data[upgrade.args[0] :]
-            if rest and not self._deaf:
-                self._parse(rest)
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, Refused):
@@ -232,6 +234,18 @@ class Connection(asyncio.Protocol):
             self._partial += len(data)
             if self._partial > options.target_limit + options.header_limit:
                 self._refuse(_TOO_LARGE)
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """No other protocol is spoken here: RFC 9110 §7.8 lets a server go on as if it had not been offered.
+
+        llhttp takes the body, too, for the other protocol; so it never sees it.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        if self._receiving is not None:
+            self._direct = True
+            rest = self._take_direct(rest) if rest else rest
+        if rest and not self._deaf:
+            self._parse(rest)
 
     def _take_direct(self, data: bytes) -> bytes:
         """Bytes of a body whose length is known; returns what follows it."""
@@ -309,6 +323,10 @@ class Connection(asyncio.Protocol):
         version = parser.get_http_version()
         method = parser.get_method()
         head = judge(method, self._target, version, self._framing)
+        if head.upgrade and head.length != 0 and parser.should_upgrade():
+            if head.length is None:
+                raise Refused(Refusal(400, "BadRequest", "An upgrade is not offered with a body in chunks."))
+            self._unparsed = True
         scope = {
             "type": "http",
             "asgi": _ASGI,
@@ -337,6 +355,9 @@ class Connection(asyncio.Protocol):
         self._receiving.feed(body)
 
     def on_message_complete(self) -> None:
+        if self._unparsed:  # see _go_on_without_upgrade
+            self._unparsed = False
+            return
         exchange = self._receiving
         assert exchange is not None
         self._receiving = None
@@ -385,7 +406,7 @@ class Connection(asyncio.Protocol):
             if not self._advancing:
                 # Not from here: this may be a step of the task that has just answered.
                 self.server.loop.call_soon(self._advance)
-        elif self._peer_ended or self.server.draining:
+        elif self.peer_ended or self.server.draining:
             self._end(linger=False)
 
     def _end(self, *, linger: bool) -> None:

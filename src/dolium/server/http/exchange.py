@@ -107,18 +107,24 @@ class Exchange:
 
     def _returned(self, error: BaseException | None) -> None:
         """The app is through with it."""
-        self._connection.server.running -= 1
-        if error is None and not self.done and not self.gone:
-            error = RuntimeError("the app returned before its answer was whole")
-        if error is not None:
-            if not isinstance(error, PeerGone | asyncio.CancelledError):
-                _log.error("%s %r failed", self.scope["method"], self.scope["raw_path"], exc_info=error)
-            if not self.done and not self.gone:
-                if self._head is None and not isinstance(error, asyncio.CancelledError):
-                    self.answer(_FAILED)
-                else:
-                    self._connection.abort()
-        self.report()
+        try:
+            if error is None and not self.done and not self.gone:
+                error = RuntimeError("the app returned before its answer was whole")
+            if error is not None:
+                self._failed(error)
+            self.report()
+        finally:
+            self._connection.server.running -= 1
+
+    def _failed(self, error: BaseException) -> None:
+        if not isinstance(error, PeerGone | asyncio.CancelledError):
+            _log.error("%s %r failed", self.scope["method"], self.scope["raw_path"], exc_info=error)
+        if self.done or self.gone:
+            return
+        if self._head is None and not isinstance(error, asyncio.CancelledError):
+            self.answer(_FAILED)
+        else:
+            self._connection.abort()
 
     def report(self) -> None:
         """Tell the access log, once; status 0 if the peer went before an answer."""
@@ -149,20 +155,20 @@ class Exchange:
             self._pieces = deque()
         self._pieces.append(piece)
         self._buffered += len(piece) + _PIECE_COST
-        self._wake()
+        self.wake()
 
     def finish_body(self) -> None:
         """All of the body has come."""
         self.complete = True
         if self._waiter is not None:
-            self._wake()
+            self.wake()
 
     def lose(self) -> None:
         """The peer is gone, or given up."""
         self.gone = True
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
@@ -176,7 +182,7 @@ class Exchange:
             if self.complete and not self._given:
                 self._given = True
                 return {"type": "http.request", "body": b"", "more_body": False}
-            if self.gone or self.done:
+            if self.gone or self.done or self._connection.peer_ended:
                 return {"type": "http.disconnect"}
             if self.expects:
                 self.expects = False
@@ -243,7 +249,10 @@ class Exchange:
         if head.length is not None and not head.bodiless:
             total = self.sent + size
             if total > head.length or (total < head.length and not more):
-                self._connection.abort()
+                if head.text:
+                    self._head = None  # nothing of it has left, so it can still be an error
+                else:
+                    self._connection.abort()
                 raise RuntimeError(f"the answer has {total} bytes, its content-length is {head.length}")
 
     def _write_head(self, status: int, headers: Headers, whole: int | None) -> AnswerHead:
@@ -318,7 +327,7 @@ class Exchange:
             self.sent += count
             try:
                 await send_file(connection, descriptor, offset, count, text)
-            except OSError:
+            except BaseException:
                 connection.abort()
                 raise
             if head.chunked:

@@ -27,7 +27,7 @@ __all__ = [
     "write_head",
 ]
 
-FRAMING_FIELDS = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+FRAMING_FIELDS = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
 _HOST_CHARACTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]%~"
 _SERVERS_OWN = frozenset((b"transfer-encoding", b"connection"))
 _BODILESS = frozenset((204, 304))
@@ -43,12 +43,13 @@ def bad_request(message: str) -> Refused:
 
 @dataclass(slots=True)
 class RequestHead:
-    """`length` of the body, None if it comes in chunks; `raw_path` and `query` as sent."""
+    """`length` of the body, None if it comes in chunks; `raw_path` and `query` as sent; `upgrade` if offered."""
 
     raw_path: bytes
     query: bytes
     length: int | None
     expects: bool
+    upgrade: bool
 
 
 def judge(method: bytes, target: bytes, version: str, fields: Headers) -> RequestHead:
@@ -57,7 +58,7 @@ def judge(method: bytes, target: bytes, version: str, fields: Headers) -> Reques
         raise bad_request("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     host: bytes | None = None
     length: int | None = 0
-    expects = False
+    expects = upgrade = False
     for name, value in fields:
         if name == b"host":
             if host is not None:
@@ -69,8 +70,10 @@ def judge(method: bytes, target: bytes, version: str, fields: Headers) -> Reques
             if value.lower() != b"chunked" or version == "1.0":
                 raise bad_request("The only Transfer-Encoding is chunked, in HTTP/1.1.")
             length = None
-        elif value.lower() == b"100-continue":
-            expects = version == "1.1"
+        elif name == b"expect":
+            expects = expects or (value.lower() == b"100-continue" and version == "1.1")
+        else:
+            upgrade = True
     if not host:
         if version == "1.1" or host is not None:
             raise bad_request("The request has no Host header.")
@@ -81,7 +84,7 @@ def judge(method: bytes, target: bytes, version: str, fields: Headers) -> Reques
     raw_path, _, query = target.partition(b"?")
     if b"#" in target:
         raise bad_request("A request target has no fragment.")
-    return RequestHead(raw_path, query, length, expects)
+    return RequestHead(raw_path, query, length, expects, upgrade)
 
 
 def _from_absolute(method: bytes, target: bytes, host: bytes | None) -> bytes:

@@ -58,7 +58,10 @@ class HttpServer:
     def enter(self, connection: Connection) -> bool:
         """Count a new connection; False if there are too many."""
         self.connections.add(connection)
-        return len(self.connections) <= self.options.max_connections
+        most = self.options.max_connections
+        if len(self.connections) > most + max(16, most >> 4):
+            connection.abort()  # it takes time to be polite, and a flood has no end
+        return len(self.connections) <= most
 
     def leave(self, connection: Connection) -> None:
         self.connections.discard(connection)
@@ -91,7 +94,10 @@ class HttpServer:
             task.cancel()
         if self.tasks:
             await asyncio.wait(tuple(self.tasks))
-        await asyncio.sleep(0)
+        for _ in range(50):  # transports tell their ends in later rounds of the loop
+            await asyncio.sleep(0 if not self.connections else 0.01)
+            if not self.connections:
+                break
         if self._timer is not None:
             self._timer.cancel()
         self.files.close()

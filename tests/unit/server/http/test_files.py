@@ -1,0 +1,198 @@
+"""`http.response.zerocopysend`: bytes of a file, from memory or a disk, plain or over TLS."""
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dolium.asgi.messages import Message, Receive, Scope, Send
+from dolium.server.http import files
+from tests.unit.server.http.conftest import Serve
+from tests.unit.server.http.live import get, piece, request, start
+
+DATA = random.Random(1).randbytes(9 << 20)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "file"
+    found.write_bytes(DATA)
+    return found
+
+
+def sends(path: Path, *sent: Callable[[int], Message]) -> object:
+    """An app that opens the file and sends messages made from its descriptor."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            for one in sent:
+                await send(one(descriptor))
+        finally:
+            os.close(descriptor)
+
+    return app
+
+
+def head(length: int | None) -> Callable[[int], Message]:
+    return lambda _: start() if length is None else start((b"content-length", b"%d" % length))
+
+
+def part(offset: int | None, count: int | None, *, more: bool = False) -> Callable[[int], Message]:
+    def made(descriptor: int) -> Message:
+        message: Message = {"type": "http.response.zerocopysend", "file": descriptor, "more_body": more}
+        if offset is not None:
+            message["offset"] = offset
+        if count is not None:
+            message["count"] = count
+        return message
+
+    return made
+
+
+@pytest.fixture(params=["cached", "cold", "half-cold"])
+def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether the kernel says that it has the pages at hand."""
+    if request.param == "cached":
+        return "cached"
+    cold = [request.param == "cold"]
+    real = os.preadv
+
+    def preadv(descriptor: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
+        if flags == os.RWF_NOWAIT:
+            if cold[0] or offset & (1 << 20):
+                raise BlockingIOError
+        elif threading.current_thread().name.startswith("files-") is False:
+            raise AssertionError("waits for a disk on the loop")
+        return real(descriptor, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize(
+    ("offset", "count"), [(0, len(DATA)), (1, 100), (5, 131_072), (7, 131_073), (3_000_000, 2_500_001)]
+)
+def test_exactly_these_bytes(
+    secure: bool, offset: int, count: int, disk: str, path: Path, serve: Serve, tls: object
+) -> None:
+    live = serve(sends(path, head(count), part(offset, count)), tls=tls if secure else None)
+    peer = live.peer()
+    for _ in range(3):
+        assert peer.send(get()).answer().body == DATA[offset : offset + count]
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_among_other_pieces_with_and_without_a_length(
+    secure: bool, path: Path, serve: Serve, tls: object
+) -> None:
+    parts = [
+        lambda _: piece(b"<", more=True), part(0, 10, more=True), part(0, 0, more=True),
+        part(100, 1_000_000, more=True), lambda _: piece(b">"),
+    ]  # fmt: skip
+    whole = b"<" + DATA[:10] + DATA[100:1_000_100] + b">"
+    for length in (len(whole), None):
+        live = serve(sends(path, head(length), *parts), tls=tls if secure else None)
+        peer = live.peer()
+        for _ in range(2):
+            assert peer.send(get()).answer().body == whole
+
+
+def test_offset_and_count_may_be_left_out(path: Path, serve: Serve) -> None:
+    assert serve(sends(path, head(len(DATA)), part(None, None))).ask(get()).body == DATA
+    assert serve(sends(path, head(len(DATA) - 9), part(9, None))).ask(get()).body == DATA[9:]
+
+
+def test_head_sends_nothing_of_it(path: Path, serve: Serve) -> None:
+    peer = serve(sends(path, head(len(DATA)), part(0, len(DATA)))).peer().send(request("HEAD", "/") * 2)
+    for _ in range(2):
+        assert peer.answer(head=True).get(b"content-length") == b"%d" % len(DATA)
+    assert peer.silent()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize(
+    ("offset", "count"), [(len(DATA) - 50, 100), (len(DATA) - 50, 1_000_000), (0, len(DATA) + 1)]
+)
+def test_a_file_that_is_shorter_breaks_the_connection(
+    secure: bool, offset: int, count: int, disk: str, path: Path, serve: Serve, tls: object,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    for length in (count, None):
+        caplog.clear()
+        live = serve(sends(path, head(length), part(offset, count)), tls=tls if secure else None)
+        try:
+            data, how = live.peer().send(get()).rest()
+        except OSError as error:  # ssl tells a missing end its own way
+            data, how = b"", type(error).__name__
+        live.settle()
+        assert how != "eof" or secure
+        assert len(data.partition(b"\r\n\r\n")[2]) < count
+        assert not data.endswith(b"\r\n0\r\n\r\n")
+        assert [one for one in caplog.records if one.levelno == logging.ERROR]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_client_that_goes_leaves_nothing_behind(
+    path: Path, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    live = serve(sends(path, head(len(DATA) * 20), *[part(0, len(DATA), more=True)] * 20))
+    before = open_files()
+    for _ in range(5):
+        peer = live.peer(receive_buffer=4096).send(get())
+        peer.take(10_000)
+        peer.close()
+    for _ in range(100):
+        if not live.server.running and open_files() <= before:
+            break
+        time.sleep(0.02)
+    assert live.server.running == 0
+    assert open_files() <= before
+    assert not caplog.records
+
+
+def test_a_slow_client_gets_all_of_it(path: Path, serve: Serve) -> None:
+    peer = serve(sends(path, head(len(DATA)), part(0, len(DATA)))).peer(receive_buffer=65536).send(get())
+    time.sleep(0.3)
+    assert peer.answer().body == DATA
+
+
+def test_one_that_hangs_holds_up_no_other_device(
+    path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads are kept per device; here the device of a descriptor is told by a table."""
+    other = path.with_name("other")
+    other.write_bytes(DATA)
+    hang = threading.Event()
+    devices = {path.stat().st_ino: 1, other.stat().st_ino: 2}
+    real_fstat, real_sendfile = os.fstat, os.sendfile
+
+    def fstat(descriptor: int) -> object:
+        real = real_fstat(descriptor)
+        fields = {name: getattr(real, name) for name in dir(real) if name.startswith("st_")}
+        return SimpleNamespace(**(fields | {"st_dev": devices.get(real.st_ino, 3)}))
+
+    def sendfile(out: int, descriptor: int, offset: int, count: int) -> int:
+        if real_fstat(descriptor).st_ino == path.stat().st_ino:
+            hang.wait(10)
+        return real_sendfile(out, descriptor, offset, count)
+
+    monkeypatch.setattr(files._Sending, "_cached", lambda *_: False)
+    monkeypatch.setattr(os, "fstat", fstat)
+    monkeypatch.setattr(os, "sendfile", sendfile)
+    hung = serve(sends(path, head(len(DATA)), part(0, len(DATA))))
+    peers = [hung.peer().send(get()) for _ in range(20)]
+    live = serve(sends(other, head(len(DATA)), part(0, len(DATA))))
+    assert live.ask(get()).body == DATA
+    hang.set()
+    assert all(peer.answer().body == DATA for peer in peers)
