@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dolium.catalog.database import Read, Row, Transaction
+from dolium.crashpoints import reach
 from dolium.errors import AlreadyExists, BucketNotEmpty, BucketNotFound
 
 __all__ = ["Bucket", "Usage", "create", "delete", "find", "in_tenancy", "require", "set_owner", "usage"]
@@ -82,6 +83,7 @@ def create(tx: Transaction, tenancy_id: int, name: str, owner_id: int | None) ->
         "INSERT INTO buckets (tenancy_id, name, owner_id, created_ms) VALUES ($1, $2, $3, $4) RETURNING id",
         tenancy_id, name, owner_id, tx.now_ms,
     )  # fmt: skip
+    reach("bucket.created")
     tx.touch()
     return Bucket(number, tenancy_id, name, owner_id, tx.now_ms)
 
@@ -96,6 +98,7 @@ def delete(tx: Transaction, bucket: Bucket) -> None:
     tx.run("DELETE FROM buckets WHERE id = $1", bucket.id)
     tx.present.discard(bucket.id)
     tx.run("DELETE FROM bucket_usage WHERE bucket_id = $1", bucket.id)
+    reach("bucket.deleted")
     tx.touch()
 
 

@@ -6,6 +6,7 @@ from importlib import resources
 
 import apsw
 
+from dolium.crashpoints import reach
 from dolium.errors import CatalogUnavailable
 
 __all__ = ["migrate", "migrations"]
@@ -41,3 +42,5 @@ def migrate(connection: apsw.Connection) -> None:
                     pass
                 connection.pragma("application_id", _APPLICATION_ID)
                 connection.pragma("user_version", number)
+                reach("migrate.changed")
+            reach("migrate.committed")

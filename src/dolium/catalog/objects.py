@@ -12,6 +12,7 @@ from typing import NamedTuple
 from dolium.catalog import blobs, buckets
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Read, Transaction
+from dolium.crashpoints import reach
 from dolium.errors import ObjectNotFound, QuotaExceeded
 
 __all__ = [
@@ -176,12 +177,17 @@ def publish(
         return row
     if current is not None:
         _drop(tx, current, grace_ms)
+        reach("object.released")
     tx.run(
         _INSERT, row.bucket_id, row.key, row.sequence, row.version, row.kind, row.size, row.etag, row.checksum,
         row.modified_ms, row.owner_id, row.headers, row.inline, row.store_id, row.blob_key, row.upload, row.manifest,
     )  # fmt: skip
+    reach("object.entered")
     if new.body.data is not None:
         tx.run("INSERT INTO bodies (sequence, data) VALUES ($1, $2)", sequence, new.body.data)
+        reach("object.body")
+    else:
+        reach("object.blob")
     if current is None:
         tx.count(bucket.id, bucket.tenancy_id, 1, new.size)
     else:
@@ -213,6 +219,7 @@ def remove(
     if current is None:
         return None
     _drop(tx, current, grace_ms)
+    reach("object.removed")
     tx.count(bucket.id, bucket.tenancy_id, -1, -current.size)
     return current
 

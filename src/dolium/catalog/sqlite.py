@@ -28,6 +28,7 @@ import apsw
 from dolium.catalog.database import Database, Pending, Refused, Row, Snapshot, Value, Write
 from dolium.catalog.migrate import migrate
 from dolium.catalog.shared import SharedNumbers
+from dolium.crashpoints import reach
 from dolium.errors import CatalogError, CatalogUnavailable, DoliumError, OutcomeUnknown
 
 __all__ = ["SqliteDatabase", "SqliteOptions"]
@@ -42,8 +43,8 @@ _FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 class SqliteOptions:
     """`batch`: most writes in one commit. `cache_bytes`: page cache of the main thread's connection, which
     serves the event loop; `thread_cache_bytes`: of every other. `checkpoint_pages`: WAL pages after which
-    a checkpoint is begun in the background. `page_bytes`: of a new database. `inline_seconds`: batches that
-    take less, turn included, are committed on the event loop (docs/decisions/0001).
+    a checkpoint is begun in the background. `page_bytes`: of a new database. `inline_seconds`: while COMMIT
+    takes less, the event loop does it (docs/decisions/0001).
     """
 
     batch: int = 128
@@ -210,7 +211,7 @@ class SqliteDatabase(Database):
         self._loop_thread = 0
         self._call_soon: Callable[[Callable[[], None]], object] | None = None
         self._waiting: list[_Item] = []
-        self._batch_seconds = 0.0  # how long batches take, averaged; written under _writing
+        self._commit_seconds = 0.0  # how long COMMIT takes; written under _writing
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._checkpoint_due = threading.Event()
         self._closing = False
@@ -292,7 +293,7 @@ class SqliteDatabase(Database):
         if (
             self._call_soon is None
             or threading.get_ident() != self._loop_thread
-            or self._batch_seconds > self._options.inline_seconds
+            or self._commit_seconds > self._options.inline_seconds
         ):
             self._queue.put((write, pending))
             return pending
@@ -349,11 +350,8 @@ class SqliteDatabase(Database):
 
     def _take_turn(self, batch: list[_Item]) -> list[_Outcome]:
         """Wait for our turn among processes, and commit."""
-        began = time.perf_counter()
         with self._my_turn():
-            outcomes = self._commit(batch)
-        self._batch_seconds += (time.perf_counter() - began - self._batch_seconds) / 8
-        return outcomes
+            return self._commit(batch)
 
     def _next_batch(self) -> list[_Item] | None:
         first = self._queue.get()
@@ -391,6 +389,7 @@ class SqliteDatabase(Database):
         try:
             connection = self._writer
             connection.run("BEGIN IMMEDIATE")
+            reach("catalog.begun")
             tx = _Transaction(connection, self._numbers)
             for write, _ in batch:
                 before = connection.raw.total_changes()
@@ -408,17 +407,30 @@ class SqliteDatabase(Database):
             connection.run(
                 "UPDATE book SET sequence = max(sequence, $1), batch = $2 WHERE id = 1", tx.sequence, name
             )
+            reach("catalog.filled")
         except apsw.Error as error:
             self._reopen()
             raise _unavailable(error) from error
+        began = time.perf_counter()
         try:
             connection.run("COMMIT")
         except apsw.Error as error:
             if not self._is_committed(name):
                 raise _unavailable(error) from error
+        self._note_commit(time.perf_counter() - began)
+        reach("catalog.committed")
+        self._numbers.committed(tx.sequence)
         if tx.touched:
             self._numbers.bump_generation()
+            reach("catalog.touched")
         return outcomes
+
+    def _note_commit(self, seconds: float) -> None:
+        """How quick the disk is: down at once, up slowly, since a thread that waits for the interpreter lock
+        looks like a slow disk.
+        """
+        rise = (seconds - self._commit_seconds) / 16
+        self._commit_seconds = seconds if rise < 0 else self._commit_seconds + rise
 
     def _is_committed(self, name: bytes) -> bool:
         """After a failed COMMIT, still in our turn: is the batch in the database?"""

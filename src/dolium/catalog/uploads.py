@@ -9,6 +9,7 @@ from dolium.catalog import blobs, buckets
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Read, Row, Snapshot, Transaction
 from dolium.catalog.objects import Part, parts_of
+from dolium.crashpoints import reach
 from dolium.errors import UploadNotFound
 
 __all__ = [
@@ -70,6 +71,7 @@ def begin(tx: Transaction, bucket: Bucket, upload: Upload) -> Upload:
         upload.upload_id, bucket.id, upload.key, upload.owner_id, upload.initiator, upload.algorithm,
         upload.type, upload.headers, tx.now_ms,
     )  # fmt: skip
+    reach("upload.begun")
     return Upload(
         number, upload.upload_id, bucket.id, upload.key, upload.owner_id, upload.initiator, upload.algorithm,
         upload.type, upload.headers, tx.now_ms, None,
@@ -97,6 +99,7 @@ def put_part(tx: Transaction, upload: Upload, part: Part, *, grace_ms: int) -> N
     )
     if old is not None:
         blobs.release(tx, old[0], old[1], grace_ms)
+        reach("part.released")
     tx.run(
         "INSERT INTO parts (upload, number, size, etag, checksum, store_id, blob_key, modified_ms) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (upload, number) DO UPDATE SET size = excluded.size, "
@@ -104,6 +107,7 @@ def put_part(tx: Transaction, upload: Upload, part: Part, *, grace_ms: int) -> N
         "blob_key = excluded.blob_key, modified_ms = excluded.modified_ms",
         upload.id, part.number, part.size, part.etag, part.checksum, part.store_id, part.blob_key, tx.now_ms,
     )  # fmt: skip
+    reach("part.entered")
 
 
 def complete(tx: Transaction, upload: Upload, chosen: Sequence[Part], answer: str, *, grace_ms: int) -> None:
@@ -122,6 +126,7 @@ def complete(tx: Transaction, upload: Upload, chosen: Sequence[Part], answer: st
             blobs.release(tx, part.store_id, part.blob_key, grace_ms)
             tx.run("DELETE FROM parts WHERE upload = $1 AND number = $2", upload.id, part.number)
     tx.run("UPDATE uploads SET completed = $1, refs = 1 WHERE id = $2", answer, upload.id)
+    reach("upload.closed")
 
 
 def share(tx: Transaction, upload: int) -> None:
@@ -136,8 +141,10 @@ def abort(tx: Transaction, upload: Upload, *, grace_ms: int) -> None:
         raise UploadNotFound(upload.upload_id)
     for part in parts_of(tx, upload.id):
         blobs.release(tx, part.store_id, part.blob_key, grace_ms)
+    reach("abort.released")
     tx.run("DELETE FROM parts WHERE upload = $1", upload.id)
     tx.run("DELETE FROM uploads WHERE id = $1", upload.id)
+    reach("abort.forgotten")
 
 
 def abort_all(tx: Transaction, bucket: Bucket, *, grace_ms: int) -> None:

@@ -244,10 +244,13 @@ def test_a_write_that_is_interrupted_ends_alone(database: SqliteDatabase) -> Non
 def test_a_slow_disk_is_left_to_the_thread(database: SqliteDatabase) -> None:
     loop = _Loop()
     database.attach(loop.call_soon)
-    database._batch_seconds = 1.0
+    database._commit_seconds = 1.0
     database.submit(lambda tx: blobs.discard(tx, 1, "slow", 0)).result(10)
     assert loop.soon == []
     assert discarded(database) == ["slow"]
+    database.submit(lambda tx: blobs.discard(tx, 1, "quick again", 0))
+    assert len(loop.soon) == 1
+    loop.turn()
 
 
 def test_a_loop_that_finds_the_thread_at_work_hands_over(database: SqliteDatabase) -> None:
