@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dolium.catalog.database import Read, Transaction
 
-__all__ = ["Garbage", "discard", "due", "forget", "release", "share"]
+__all__ = ["Garbage", "discard", "due", "forget", "named", "release", "share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Garbage:
     id: int
     store_id: int
     blob_key: str
+    due_ms: int
 
 
 def share(tx: Transaction, store_id: int, blob_key: str) -> None:
@@ -54,14 +55,30 @@ def discard(tx: Transaction, store_id: int, blob_key: str, grace_ms: int) -> Non
     )  # fmt: skip
 
 
-def due(read: Read, now_ms: int, limit: int) -> list[Garbage]:
-    """Blobs whose grace is over, the longest due first."""
+def due(read: Read, now_ms: int, limit: int, *, after: Garbage | None = None) -> list[Garbage]:
+    """Blobs whose grace is over, the longest due first, behind `after`."""
     rows = read.all(
-        "SELECT id, store_id, blob_key FROM garbage WHERE due_ms <= $1 ORDER BY due_ms LIMIT $2",
-        now_ms,
-        limit,
-    )
+        "SELECT id, store_id, blob_key, due_ms FROM garbage WHERE due_ms <= $1 AND (due_ms, id) > ($2, $3) "
+        "ORDER BY due_ms, id LIMIT $4",
+        now_ms, after.due_ms if after else -1, after.id if after else -1, limit,
+    )  # fmt: skip
     return [Garbage(*row) for row in rows]
+
+
+_NAMED = (
+    "SELECT blob_key FROM objects WHERE blob_key >= $1 AND blob_key <= $2 AND store_id = $3 "
+    "UNION SELECT manifest FROM objects WHERE manifest >= $1 AND manifest <= $2 AND store_id = $3 "
+    "UNION SELECT blob_key FROM parts WHERE blob_key >= $1 AND blob_key <= $2 AND store_id = $3 "
+    "UNION SELECT blob_key FROM shared_blobs WHERE blob_key >= $1 AND blob_key <= $2 AND store_id = $3 "
+    "UNION SELECT blob_key FROM garbage WHERE blob_key >= $1 AND blob_key <= $2 AND store_id = $3"
+)
+
+
+def named(read: Read, store_id: int, first: str, last: str) -> set[str]:
+    """The blobs with keys from `first` to `last` that any row names: of an object, its manifest, a part, what is
+    shared, and garbage.
+    """
+    return {row[0] for row in read.all(_NAMED, first, last, store_id)}
 
 
 def forget(tx: Transaction, garbage: list[Garbage]) -> None:

@@ -69,6 +69,12 @@ class Transaction(Snapshot, Protocol):
         """A number above every one handed out before."""
         ...
 
+    def note_sequence(self, sequence: int) -> int:
+        """Say that this batch publishes something with a reserved sequence, which is given back: from then on the
+        catalog knows that it was handed out.
+        """
+        ...
+
     def count(self, bucket_id: int, tenancy_id: int, objects: int, size: int) -> None:
         """Add to the usage of a bucket and its tenancy; written once per batch."""
         ...

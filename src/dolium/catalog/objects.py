@@ -166,7 +166,7 @@ def publish(
     if check is not None:
         check(current)
     admit(tx, bucket, current, new.size, quota)
-    sequence = tx.next_sequence() if new.sequence is None else new.sequence
+    sequence = tx.next_sequence() if new.sequence is None else tx.note_sequence(new.sequence)
     row = ObjectRow(
         bucket.id, new.key, sequence, "null", OBJECT, new.size, new.etag, new.checksum, _modified(tx, current),
         new.owner_id, new.headers, int(new.body.data is not None), new.body.store_id, new.body.blob_key,

@@ -1,7 +1,9 @@
-"""Two numbers that all processes on one data folder share through a mapped file: sequence and generation.
+"""Numbers that all processes on one data folder share through a mapped file: sequence, generation, and the
+highest sequence that was committed.
 
 The file is a fast path, never the truth: after a reboot its sequence starts again well above the one in
-the catalog, and a generation that is lost only makes processes look again.
+the catalog, and a generation that is lost only makes processes look again. It is also a witness: a batch is noted
+here after it is on the disk, so a catalog that knows less than what is noted is an older one, brought back.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 __all__ = ["SharedNumbers"]
 
 _SIZE = 4096
-_BOOT, _SEQUENCE, _GENERATION = 0, 2, 3  # in words of eight bytes; the boot id takes two
+_BOOT, _SEQUENCE, _GENERATION, _COMMITTED = 0, 2, 3, 4  # in words of eight bytes; the boot id takes two
 _GAP = 1 << 20  # more than can be reserved and not yet committed when the power goes
 
 
@@ -23,11 +25,20 @@ def _boot_id() -> bytes:
     return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", ""))
 
 
+def _sync(descriptor: int, folder: Path) -> None:
+    os.fsync(descriptor)
+    entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(entry)
+    finally:
+        os.close(entry)
+
+
 class SharedNumbers:
     """Numbers that only grow. Safe for use from many threads and processes."""
 
     def __init__(self, path: Path, *, committed_sequence: int) -> None:
-        """`committed_sequence`: the highest that the catalog has seen."""
+        """`committed_sequence`: the highest that the catalog has seen. Made in the turn of whoever may commit."""
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Guards the words below among threads; the file lock guards them among processes.
         self._lock = threading.Lock()
@@ -36,17 +47,33 @@ class SharedNumbers:
             try:
                 if os.fstat(self._fd).st_size < _SIZE:
                     os.ftruncate(self._fd, _SIZE)
+                    _sync(self._fd, path.parent)
                 self._map = mmap.mmap(self._fd, _SIZE)
                 self._words = memoryview(self._map).cast("Q")
                 boot = memoryview(_boot_id()).cast("Q")
+                if not self._words[_SEQUENCE] and committed_sequence:
+                    # A catalog without its file came from elsewhere: nobody knows how old it is.
+                    self._words[_COMMITTED] = committed_sequence + _GAP
                 if list(self._words[_BOOT : _BOOT + 2]) != list(boot):
                     self._words[_SEQUENCE] = max(self._words[_SEQUENCE], committed_sequence) + _GAP
                     self._words[_BOOT], self._words[_BOOT + 1] = boot[0], boot[1]
-                self._words[_SEQUENCE] = max(self._words[_SEQUENCE], committed_sequence)
+                    self._map.flush()
+                self._words[_SEQUENCE] = max(
+                    self._words[_SEQUENCE], self._words[_COMMITTED], committed_sequence
+                )
                 # Whoever died between its commit and its own bump is made good here.
                 self._words[_GENERATION] += 1
             finally:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def highest_committed(self) -> int:
+        """The highest sequence that any process has noted as committed."""
+        return self._words[_COMMITTED]
+
+    def committed(self, sequence: int) -> None:
+        """Note that a batch is on the disk; called in the turn in which it was committed."""
+        if sequence > self._words[_COMMITTED]:
+            self._words[_COMMITTED] = sequence
 
     def next_sequence(self) -> int:
         with self._lock:

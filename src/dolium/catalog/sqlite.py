@@ -151,8 +151,11 @@ class _Transaction:
         return int(row[0])
 
     def next_sequence(self) -> int:
-        self.sequence = self._numbers.next_sequence()
-        return self.sequence
+        return self.note_sequence(self._numbers.next_sequence())
+
+    def note_sequence(self, sequence: int) -> int:
+        self.sequence = max(self.sequence, sequence)
+        return sequence
 
     def count(self, bucket_id: int, tenancy_id: int, objects: int, size: int) -> None:
         total = self._usage.setdefault((bucket_id, tenancy_id), [0, 0])
@@ -223,18 +226,35 @@ class SqliteDatabase(Database):
                 self._writer = self._open_writer()
                 migrate(self._writer.raw)
                 committed = self._writer.one("SELECT sequence FROM book WHERE id = 1")
+                self._numbers = SharedNumbers(
+                    folder / "catalog.shared", committed_sequence=committed[0] if committed else 0
+                )
+                self._write_down_loss(committed[0] if committed else 0)
         except apsw.Error as error:
             os.close(self._turn)
             raise CatalogUnavailable(f"the catalog cannot be opened: {type(error).__name__}") from error
-        self._numbers = SharedNumbers(
-            folder / "catalog.shared", committed_sequence=committed[0] if committed else 0
-        )
         self._threads = [
             threading.Thread(target=self._commit_batches, name="catalog-writer", daemon=True),
             threading.Thread(target=self._checkpoint, name="catalog-checkpoint", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
+
+    def _write_down_loss(self, committed: int) -> None:
+        """If this catalog is older than what its folder had: keep in it from where on it knows nothing.
+
+        Blobs of that time are not swept (`catalog.fences.Loss`).
+        """
+        highest = self._numbers.highest_committed()
+        if highest <= committed:
+            return
+        reach("catalog.replaced")
+        with self._writer.raw:
+            self._writer.run(
+                "INSERT INTO losses (sequence, before_ns, found_ms) VALUES ($1, $2, $3)",
+                committed, time.time_ns(), time.time_ns() // 1_000_000,
+            )  # fmt: skip
+            self._writer.run("UPDATE book SET sequence = $1 WHERE id = 1", highest)
 
     # Reads.
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from dolium.crashpoints import reach
 from dolium.errors import ConfigError
 from dolium.values import Secret
 
@@ -131,9 +132,11 @@ def create_master_key(folder: Path) -> MasterKey:
             file.write(base64.b64encode(raw) + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        reach("master.written")
         # A link never replaces: whoever is second reads the key of whoever was first.
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
+        reach("master.linked")
     finally:
         temporary.unlink()
     _sync_folder(folder)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, replace
 
-from dolium.catalog import blobs, objects, uploads
+from dolium.catalog import blobs, buckets, objects, uploads
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Refused, Transaction
 from dolium.catalog.objects import Body, Check, NewObject, ObjectRow
+from dolium.crashpoints import reach
 from dolium.errors import BlobNotFound, DoliumError, ObjectNotFound
 from dolium.objects.get import ObjectReader
-from dolium.objects.put import Digests, Intake, PutRequest, publish, refuse
+from dolium.objects.put import Digests, Intake, PutRequest, publish, refuse, require_fresh
 from dolium.objects.service import ObjectService, description
 from dolium.stores.contract import CopiesWithin, PutOptions, unwrap
 from dolium.values import ChecksumAlgorithm
@@ -60,6 +61,7 @@ def copy(
         target, request.key, sequence, etag=source.etag, size=source.size, headers=request.headers,
         checksum=source.checksum, owner=request.owner_id or 0, copy_of=source.blob_key or "",
     )  # fmt: skip
+    reach("copy.described")
     cloned = _clone(service, source, facts) if source.upload is None and source.manifest is None else None
     if cloned is not None:
         new = replace(_new(source, request, cloned), sequence=sequence)
@@ -105,12 +107,15 @@ def _share(
     service.store(store_id).put(
         manifest, io.BytesIO(text), options=PutOptions(size=len(text), description=facts)
     )
+    reach("copy.manifest")
     body = Body(store_id=store_id, blob_key=blob_key, upload=source.upload, manifest=manifest)
     new = replace(_new(source, request, body), sequence=sequence)
     grace_ms = service.limits.grace_ms
 
     def write(tx: Transaction) -> ObjectRow | Refused:
         try:
+            require_fresh(tx, body)
+            buckets.require(tx, target)
             present = objects.find(tx, source_bucket.id, source.key)
             if present is None or present.sequence != source.sequence:
                 raise ObjectNotFound(source.key)
@@ -124,6 +129,7 @@ def _share(
         blobs.share(tx, store_id, blob_key)
         if source.upload is not None:
             uploads.share(tx, source.upload)
+        reach("copy.shared")
         return objects.publish(tx, target, new, grace_ms=grace_ms)
 
     return service.database.write(write)

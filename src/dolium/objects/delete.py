@@ -9,6 +9,7 @@ from dolium.catalog import objects
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Pending, Transaction
 from dolium.catalog.objects import Check, ObjectRow
+from dolium.crashpoints import reach
 from dolium.errors import DoliumError
 from dolium.objects.service import ObjectService
 
@@ -43,6 +44,7 @@ def delete_many(
             try:
                 objects.remove(tx, bucket, key, grace_ms=grace_ms, check=check)
                 done.append(Deletion(key))
+                reach("delete.each")
             except DoliumError as error:
                 done.append(Deletion(key, error))
         return done

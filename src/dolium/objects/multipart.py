@@ -19,9 +19,10 @@ from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Pending, Refused, Transaction
 from dolium.catalog.objects import Body, Check, NewObject, ObjectRow, Part
 from dolium.catalog.uploads import Upload
+from dolium.crashpoints import reach
 from dolium.errors import DoliumError, Malformed
 from dolium.objects.get import ObjectReader
-from dolium.objects.put import Digests, Receiver, refuse
+from dolium.objects.put import Digests, Receiver, refuse, require_fresh
 from dolium.objects.service import ObjectService, description
 from dolium.stores.contract import PutOptions
 from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType
@@ -99,13 +100,21 @@ class PartIntake:
         service, upload, receiver = self._service, self._upload, self._receiver
         try:
             checksum = receiver.verify(trailer)
+            reach("part.received")
+            sequence = service.database.reserve_sequence()
             facts = {
                 "dolium": json.dumps(
-                    {"upload": upload.upload_id, "part": self._number, "etag": receiver.md5_hex},
+                    {
+                        "upload": upload.upload_id,
+                        "part": self._number,
+                        "sequence": sequence,
+                        "etag": receiver.md5_hex,
+                    },
                     separators=(",", ":"),
                 )
             }
             blob = receiver.store(facts, checksum)
+            reach("part.stored")
         except BaseException:
             receiver.abort()
             raise
@@ -113,15 +122,17 @@ class PartIntake:
             self._number, blob.size, blob.md5.hex(), checksum.value if checksum else "",
             receiver.store_id, receiver.blob_key, time.time_ns() // 1_000_000,
         )  # fmt: skip
-        return _enter(service, upload, part, blob.body)
+        return _enter(service, upload, part, blob.body, sequence)
 
 
-def _enter(service: ObjectService, upload: Upload, part: Part, body: Body) -> Pending[Part]:
+def _enter(service: ObjectService, upload: Upload, part: Part, body: Body, sequence: int) -> Pending[Part]:
     grace_ms = service.limits.grace_ms
 
     def write(tx: Transaction) -> Part | Refused:
         try:
+            require_fresh(tx, body)
             uploads.put_part(tx, upload, part, grace_ms=grace_ms)
+            tx.note_sequence(sequence)
         except DoliumError as error:
             return refuse(tx, body, error)
         return part
@@ -172,6 +183,7 @@ def complete(
     total = sum(part.size for part in taken)
     if size is not None and size != total:
         raise Malformed("InvalidRequest", "The object's size is not the one in x-amz-mp-object-size")
+    reach("complete.chosen")
     done = Completed(multipart_etag([part.etag for part in taken]), checksum, total)
     return _publish(service, bucket, upload, taken, done, check=check, quota=quota)
 
@@ -255,7 +267,10 @@ def _publish(
         {"object": json.loads(facts["dolium"]), "parts": listed}, ensure_ascii=False
     ).encode()
     store_id, key = taken[0].store_id, service.new_blob_key()
-    service.store(store_id).put(key, io.BytesIO(manifest), options=PutOptions(size=len(manifest)))
+    service.store(store_id).put(
+        key, io.BytesIO(manifest), options=PutOptions(size=len(manifest), description=facts)
+    )
+    reach("complete.manifest")
     body = Body(store_id=store_id, blob_key=key, upload=upload.id)
     new = NewObject(
         upload.key, done.size, done.etag, checksum, upload.owner_id, upload.headers, body, sequence
@@ -270,6 +285,7 @@ def _publish(
                 # Another Complete of this upload was first: its answer is ours too.
                 blobs.discard(tx, store_id, key, grace_ms=0)
                 return _answer(raced.completed)
+            require_fresh(tx, body)
             current = objects.find(tx, bucket.id, upload.key)
             if check is not None:
                 check(current)

@@ -18,17 +18,29 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from dolium.catalog import blobs, objects
+from dolium.catalog import blobs, fences, objects
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Pending, Refused, Transaction
 from dolium.catalog.objects import Body, Check, NewObject, ObjectRow
+from dolium.crashpoints import reach
 from dolium.errors import BodyTruncated, ChecksumMismatch, DoliumError, Malformed, StoreUnavailable
+from dolium.objects.blob_keys import written_ns
 from dolium.objects.service import ObjectService, description
 from dolium.stores.contract import BlobWriter, PutOptions, TakesChunks, unwrap
 from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType
 from dolium.wire.checksums import Hasher, hasher
 
-__all__ = ["Blob", "Digests", "Intake", "PutRequest", "Receiver", "publish", "refuse", "stored_checksum"]
+__all__ = [
+    "Blob",
+    "Digests",
+    "Intake",
+    "PutRequest",
+    "Receiver",
+    "publish",
+    "refuse",
+    "require_fresh",
+    "stored_checksum",
+]
 
 # Below this, handing a piece to another thread costs more than hashing it here.
 _WORTH_A_THREAD = 128 << 10
@@ -246,6 +258,7 @@ class Intake:
         service, bucket, request, receiver = self._service, self._bucket, self._request, self._receiver
         try:
             checksum = receiver.verify(trailer)
+            reach("put.received")
             sequence = None
             facts: dict[str, str] = {}
             if not receiver.in_memory:
@@ -256,7 +269,9 @@ class Intake:
                     etag=receiver.md5_hex, size=receiver.received, headers=request.headers,
                     checksum=stored_checksum(checksum), owner=request.owner_id or 0,
                 )  # fmt: skip
+                reach("put.reserved")
             blob = receiver.store(facts, checksum)
+            reach("put.stored")
         except BaseException:
             receiver.abort()
             raise
@@ -275,11 +290,19 @@ def publish(
 
     def write(tx: Transaction) -> ObjectRow | Refused:
         try:
+            require_fresh(tx, new.body)
             return objects.publish(tx, bucket, new, grace_ms=grace_ms, check=check, quota=quota)
         except DoliumError as error:
             return refuse(tx, new.body, error)
 
     return service.database.submit(write)
+
+
+def require_fresh(tx: Transaction, body: Body) -> None:
+    """Raises StoreUnavailable for a blob that was written so long ago that it may have been swept as an orphan."""
+    key = body.manifest or body.blob_key
+    if body.store_id is not None and key is not None and (written := written_ns(key)) is not None:
+        fences.require_fresh(tx, body.store_id, written)
 
 
 def refuse(tx: Transaction, body: Body, error: DoliumError) -> Refused:

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dolium.catalog import buckets
+from dolium.catalog import buckets, fences
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Database
 from dolium.errors import BucketNotFound, StoreUnavailable
+from dolium.objects.blob_keys import blob_key
 from dolium.stores.contract import BlobStore
 
-__all__ = ["Limits", "ObjectService", "blob_key", "description"]
+__all__ = ["Limits", "ObjectService", "description"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +37,17 @@ class Limits:
     parts: int = 10_000
 
 
-def blob_key(now_ns: int, suffix: str) -> str:
-    """A key for a new blob: opaque, unique, time-ordered.
-
-    `ttttt/ttt/tttttttttttttttt-rrrrrrrrrrrr`: a directory covers 69 s and its parent 20 h, so blobs written
-    together share a directory (and its fsync), and those newer than a backup are found without a walk.
-    """
-    return f"{now_ns >> 46:05x}/{now_ns >> 36 & 0x3FF:03x}/{now_ns:016x}-{suffix}"
-
-
 class _Remembered:
     """What requests need again and again, as of one generation of the catalog."""
 
-    __slots__ = ("buckets", "generation", "quotas", "tenancies")
+    __slots__ = ("buckets", "fence_ns", "generation", "quotas", "tenancies")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
         self.buckets: dict[tuple[int, str], Bucket] = {}
         self.quotas: dict[int, int | None] = {}
         self.tenancies: dict[str, int] = {}
+        self.fence_ns: int | None = None
 
 
 class ObjectService:
@@ -117,7 +110,11 @@ class ObjectService:
         return store
 
     def new_blob_key(self) -> str:
-        return blob_key(time.time_ns(), secrets.token_hex(6))
+        """In front of the fence, also when the clock was set back."""
+        remembered = self._now()
+        if remembered.fence_ns is None:
+            remembered.fence_ns = fences.fence(self.database, self.default_store)
+        return blob_key(max(time.time_ns(), remembered.fence_ns), secrets.token_hex(6))
 
     def close(self) -> None:
         """Close the stores, then the catalog."""

@@ -12,6 +12,7 @@ from dolium.catalog import people, stores, tenancies
 from dolium.catalog.database import Transaction
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.config.settings import Settings
+from dolium.crashpoints import reach
 from dolium.errors import StoreUnavailable
 from dolium.identity.credentials import Credentials, add_key, generate
 from dolium.identity.keys import open_sealer
@@ -38,12 +39,17 @@ def arrive(settings: Settings, given: Credentials | None) -> Arrival | None:
     Raises ConfigError (master key), CatalogUnavailable, StoreUnavailable.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reach("start.folder")
     database = SqliteDatabase(settings.data)
     try:
+        reach("start.catalog")
         sealer = open_sealer(database, settings.data, settings.master_key, create=True)
+        reach("start.master")
         _enter_store(database, settings)
+        reach("start.store")
         credentials = given or generate()
         if database.write(lambda tx: _enter_admin(tx, sealer, credentials)):
+            reach("start.admin")
             return Arrival(credentials, given is not None)
         return None
     finally:

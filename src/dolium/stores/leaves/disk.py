@@ -25,6 +25,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+from dolium.crashpoints import reach
 from dolium.errors import BlobCorrupt, BlobNotFound, BodyTruncated, StoreFull
 from dolium.stores.contract import BlobReader, BlobStore, PutOptions
 from dolium.stores.keys import check_key
@@ -181,6 +182,7 @@ class Disk(BlobStore):
                 return
             try:
                 self._remove(key)
+                reach("disk.removed")
                 self._volume.sync(
                     folder
                 )  # also if it is absent: whoever removed it may not have come to that

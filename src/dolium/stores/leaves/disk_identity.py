@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 from typing import Final
 
+from dolium.crashpoints import reach
 from dolium.errors import StoreUnavailable
 from dolium.stores.leaves import syscalls
 
@@ -42,7 +43,9 @@ def initialise(root: Path) -> str:
         fresh = root / TEMPORARY / f"identity-{uuid.uuid4()}"
         fresh.write_text(json.dumps({"format": FORMAT, "uuid": str(uuid.uuid4())}) + "\n")
         _sync(fresh)
+        reach("identity.written")
         _place(fresh, path)
+        reach("identity.placed")
         _sync(root)
     return Identity(str(root), expected="", store_id=root.name).require()
 

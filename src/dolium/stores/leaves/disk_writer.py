@@ -17,6 +17,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from dolium.crashpoints import reach
 from dolium.errors import BodyTruncated
 from dolium.stores.contract import BlobWriter
 from dolium.stores.leaves import disk_description, syscalls
@@ -64,6 +65,7 @@ class DiskWriter(BlobWriter):
         self._begun = 0  # writeback has begun up to here
         self._reserved = 0
         self._descriptor, self._path = volume.create_temporary()
+        reach("disk.created")
 
     def __del__(self) -> None:
         if self._descriptor >= 0:
@@ -82,6 +84,7 @@ class DiskWriter(BlobWriter):
             if self._written - self._begun >= _STEP:
                 self._volume.start_writeback(self._descriptor, self._begun, self._written - self._begun)
                 self._begun = self._written
+            reach("disk.written")
         except BaseException as error:
             self.abort()
             if isinstance(error, OSError):
@@ -148,13 +151,17 @@ class DiskWriter(BlobWriter):
         target = f"{self._volume.root}/{self._key}"
         folder = self._volume.open_folder(self._key.rpartition("/")[0])
         try:
+            reach("disk.folder")
             if description:
                 self._describe(target, folder, disk_description.encode(description))
+                reach("disk.described")
             status = os.fstat(self._descriptor)
             self._volume.sync(self._descriptor)
+            reach("disk.synced")
             self._close()
             with self._lock:
                 replaced = self._take_name(target)
+            reach("disk.named")
             try:
                 self._volume.sync(folder)
             except OSError:
@@ -162,6 +169,7 @@ class DiskWriter(BlobWriter):
                 raise
         finally:
             syscalls.close(folder)
+        reach("disk.settled")
         sidecar, self._sidecar = self._sidecar, ""  # from here on it is the blob's
         if replaced is not None:
             self._drop(target, replaced, sidecar)
@@ -189,6 +197,7 @@ class DiskWriter(BlobWriter):
             self._volume.forget_temporary(path)
         self._sidecar = sidecar
         self._volume.sync(folder)
+        reach("disk.sidecar")
 
     def _take_name(self, target: str) -> _Replaced | None:
         try:
