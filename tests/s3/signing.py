@@ -20,11 +20,13 @@ STREAMING_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 EMPTY = sha256().hexdigest()
 
-# What version 2 signs of the query (AWS, "Signing and Authenticating REST Requests").
+# What version 2 signs of the query (AWS, "Signing and Authenticating REST Requests"), and sub-resources that came
+# after it: a server that does not want them signed lets them be added to a URL.
 _V2_NAMES = """
 acl lifecycle location logging notification partNumber policy requestPayment uploadId uploads versionId versioning
 versions website delete cors tagging response-content-type response-content-language response-expires
-response-cache-control response-content-disposition response-content-encoding
+response-cache-control response-content-disposition response-content-encoding accelerate attributes encryption
+legal-hold object-lock ownershipControls policyStatus publicAccessBlock replication retention
 """
 _V2_PARAMETERS = frozenset(_V2_NAMES.split())
 
@@ -133,6 +135,23 @@ def presign_v4(
     parameters: Mapping[str, str] | None = None,
 ) -> str:
     """The path with its signed query. `headers` are signed too, and must be sent with it."""
+    return presign_v4_seed(
+        site, method, path, headers, expires=expires, at=at, scope=scope, parameters=parameters
+    )[0]
+
+
+def presign_v4_seed(
+    site: Site,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    expires: int | str = 600,
+    at: float | None = None,
+    scope: str = "",
+    parameters: Mapping[str, str] | None = None,
+) -> tuple[str, Seed]:
+    """`presign_v4`, and what chunks continue from."""
     stamp = stamp_of(time.time() if at is None else at)
     scope = scope or f"{stamp[:8]}/{site.region}/s3/aws4_request"
     signed = {**{name.lower(): value for name, value in (headers or {}).items()}, "host": site.host}
@@ -146,8 +165,11 @@ def presign_v4(
     }
     query = "&".join(f"{_encode(name)}={_encode(value)}" for name, value in own.items())
     path = f"{path}{'&' if '?' in path else '?'}{query}"
-    _, signature = _v4_signature(site, method, path, signed, UNSIGNED, stamp, scope)
-    return f"{path}&X-Amz-Signature={signature}"
+    payload = signed.get("x-amz-content-sha256", UNSIGNED)
+    _, signature = _v4_signature(site, method, path, signed, payload, stamp, scope)
+    return f"{path}&X-Amz-Signature={signature}", Seed(
+        _v4_key(site.secret_key, scope), stamp, scope, signature
+    )
 
 
 def _v2_text(method: str, path: str, headers: Mapping[str, str], date: str) -> str:
