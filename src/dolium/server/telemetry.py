@@ -58,6 +58,11 @@ def _iso(seconds: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((seconds - whole) * 1000):03d}Z"
 
 
+def _level(status: int) -> str:
+    """An error is ours. A client that left (0), or asked for what is not built (501), is none."""
+    return "warning" if status == 0 else "error" if status >= 500 and status != 501 else "info"
+
+
 class RequestLog:
     """One per event loop."""
 
@@ -72,7 +77,7 @@ class RequestLog:
 
     def add(self, scope: Scope, facts: Mapping[str, str], status: int, sent: int, seconds: float) -> None:
         """One request that has ended; `status` 0 if it had no answer."""
-        if self._failures_only and 0 < status < 500:
+        if self._failures_only and (0 < status < 500 or status == 501):
             return
         lines = self._lines
         if len(lines) >= _MOST_LINES:
@@ -88,7 +93,7 @@ class RequestLog:
         # peer, a key id is plain or it would not have been found, and the rest are words of our own.
         lines.append(
             f'{{"time":"{self._second[1]}.{int((now - second) * 1000):03d}Z",'
-            f'"level":"{"info" if 0 < status < 500 else "error"}","event":"request","id":"{get("id", "")}",'
+            f'"level":"{_level(status)}","event":"request","id":"{get("id", "")}",'
             f'"method":"{scope["method"]}","operation":"{get("operation", "")}",'
             f'"path":{encode_basestring_ascii(scope["raw_path"].decode("latin-1"))},"status":{status},'
             f'"code":"{get("code", "")}","sent":{sent},"ms":{seconds * 1e3:.3f},"key_id":"{get("key_id", "")}",'
