@@ -94,8 +94,8 @@ def test_a_request_that_was_refused_early_has_no_operation() -> None:
 
 
 def test_failures_alone_when_asked() -> None:
-    told = gathered((FACTS, 200), (FACTS, 404), (FACTS, 500), (FACTS, 0), failures_only=True)
-    assert [(line["status"], line["level"]) for line in told] == [(500, "error"), (0, "error")]
+    told = gathered((FACTS, 200), (FACTS, 404), (FACTS, 500), (FACTS, 501), (FACTS, 0), failures_only=True)
+    assert [(line["status"], line["level"]) for line in told] == [(500, "error"), (0, "warning")]
 
 
 def test_lines_are_written_soon_and_in_order() -> None:
