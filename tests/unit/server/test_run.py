@@ -75,9 +75,9 @@ class Group:
 
     def end(self) -> tuple[int, str]:
         code = self.process.wait(30)
-        self._reader.join(10)
         for connection in self._connections:
             connection.close()
+        self._reader.join(20)
         return code, self.text
 
 

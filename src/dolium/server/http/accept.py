@@ -24,6 +24,7 @@ __all__ = ["Acceptor", "Balance"]
 _log = logging.getLogger("dolium.server")
 
 _LEAVE_SECONDS = 0.002
+_GOODBYE_SECONDS = 1.0  # for the peer's close_notify: idle clients do not look, and a drain would wait for them
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _ABSENT = (1 << 31) - 1
 
@@ -122,7 +123,7 @@ class Acceptor:
                 seconds = self._server.options.header_deadline
                 await self._loop.connect_accepted_socket(
                     self._server.connection, sock,
-                    ssl=self._context, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds,
+                    ssl=self._context, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=_GOODBYE_SECONDS,
                 )  # fmt: skip
         except (
             OSError

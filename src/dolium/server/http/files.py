@@ -26,7 +26,7 @@ _BUFFER = 256 << 10
 _THREADS = 8
 
 
-class PeerGone(ConnectionError):  # noqa: N818 - no fault of ours: it tells why to stop
+class PeerGone(ConnectionError):
     """The client is no longer there, or its connection was given up. Apps let it pass."""
 
 

@@ -21,7 +21,7 @@ class Refusal:
     close: bool = True
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, raised to leave the parser at once
+class Refused(Exception):
     """The request cannot be let through."""
 
     def __init__(self, refusal: Refusal) -> None:
