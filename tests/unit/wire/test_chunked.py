@@ -163,7 +163,7 @@ def test_every_changed_byte_of_a_signed_body(name: str) -> None:
     st.booleans(),
     st.lists(st.integers(1, 60), min_size=1, max_size=20),
 )
-def test_any_chunks_in_any_pieces(chunks: list[bytes], signed: bool, trailed: bool, steps: list[int]) -> None:  # noqa: FBT001
+def test_any_chunks_in_any_pieces(chunks: list[bytes], signed: bool, trailed: bool, steps: list[int]) -> None:
     if signed:  # all but the last are at least 8 KiB
         chunks = [chunk.ljust(MIN_CHUNK, b"-") for chunk in chunks[:-1]] + chunks[-1:]
         steps = [step * 100 for step in steps]
