@@ -24,7 +24,9 @@ __all__ = ["Acceptor", "Balance"]
 _log = logging.getLogger("dolium.server")
 
 _LEAVE_SECONDS = 0.002
-_GOODBYE_SECONDS = 1.0  # for the peer's close_notify: idle clients do not look, and a drain would wait for them
+_GOODBYE_SECONDS = (
+    1.0  # for the peer's close_notify: idle clients do not look, and a drain would wait for them
+)
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _ABSENT = (1 << 31) - 1
 
