@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Sites
 from tests.s3.client import Answer, Client, Refusal, check_refusal, state_of, target
+from tests.s3.inside import Inside
 from tests.s3.signing import UNSIGNED
 
 
@@ -79,6 +80,33 @@ def stage(client: Client, _stages: list[Stage]) -> Iterator[Stage]:
 
 @pytest.fixture
 def bucket(client: Client, bucket_name: str) -> str:
-    """A bucket of this test's own."""
+    """A bucket of this test's own, on the live server."""
     client.make_bucket(bucket_name)
+    return bucket_name
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
+    """A service in this process; what is replaced or deleted there is garbage at once."""
+    inside = Inside(
+        tmp_path_factory.mktemp("inside"),
+        garbage_grace=0,
+        hosts=("{tenancy}.example.org",),
+        region="eu-test-1",
+    )
+    yield inside
+    inside.close()
+
+
+@pytest.fixture
+def admin(inside: Inside) -> Client:
+    """The site admin of `inside`."""
+    return inside.admin
+
+
+@pytest.fixture
+def own(inside: Inside, bucket_name: str) -> str:
+    """A bucket of this test's own, in `inside`, where no garbage is left."""
+    inside.sweep()
+    inside.admin.make_bucket(bucket_name)
     return bucket_name

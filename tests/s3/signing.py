@@ -97,7 +97,7 @@ def _v4_signature(
             payload,
         ]
     )
-    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha(request.encode())}"
+    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha(request.encode('latin-1'))}"
     return names, _mac(_v4_key(site.secret_key, scope), text).hex()
 
 
