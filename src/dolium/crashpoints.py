@@ -33,7 +33,8 @@ POINTS: Final[Mapping[str, str]] = {
     "disk.synced": "its bytes are on the disk",
     "disk.named": "it has its name, which is not on the disk yet",
     "disk.settled": "its name is on the disk",
-    "disk.removed": "it is unlinked, which is not on the disk yet",
+    "disk.unlinked": "it is unlinked, a description beside it is not",
+    "disk.removed": "all of it is unlinked, which is not on the disk yet",
     # PutObject.
     "put.received": "the body came, and is what the caller said",
     "put.reserved": "the version of a blob has its sequence",
@@ -72,7 +73,6 @@ POINTS: Final[Mapping[str, str]] = {
     # Sweeps.
     "sweep.deleted": "garbage is deleted, the catalog still lists it",
     "sweep.forgotten": "the catalog has forgotten it",
-    "orphans.fenced": "uploads that began before the fence cannot be published any more",
     "orphans.deleted": "a blob that nothing names is deleted",
     "orphans.walked": "all of them are, and how far the walk came is not written down",
     # The first start, and every other.
@@ -86,6 +86,7 @@ POINTS: Final[Mapping[str, str]] = {
     "identity.written": "the identity of the store is in a temporary file",
     "identity.placed": "the identity of the store has its name",
     "start.store": "the catalog knows the store",
+    "start.fenced": "uploads that began before this start cannot be published any more",
     "start.admin": "the catalog knows the site admin and a key",
 }
 

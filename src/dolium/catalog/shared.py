@@ -72,8 +72,7 @@ class SharedNumbers:
 
     def committed(self, sequence: int) -> None:
         """Note that a batch is on the disk; called in the turn in which it was committed."""
-        if sequence > self._words[_COMMITTED]:
-            self._words[_COMMITTED] = sequence
+        self._words[_COMMITTED] = max(self._words[_COMMITTED], sequence)
 
     def next_sequence(self) -> int:
         with self._lock:

@@ -393,14 +393,16 @@ class SqliteDatabase(Database):
         """Outcomes in order. A write that fails after it changed something makes each run alone."""
         try:
             outcomes = self._attempt(batch)
-            if outcomes is None:
-                outcomes = [
-                    (self._attempt([item], alone=True) or [(None, CatalogError("no outcome"))])[0]
-                    for item in batch
-                ]
-            return outcomes
         except CatalogError as error:
             return [(None, error)] * len(batch)
+        return [self._commit_alone(item) for item in batch] if outcomes is None else outcomes
+
+    def _commit_alone(self, item: _Item) -> _Outcome:
+        try:
+            [outcome] = self._attempt([item], alone=True) or [(None, CatalogError("no outcome"))]
+        except CatalogError as error:
+            return None, error
+        return outcome
 
     def _attempt(self, batch: list[_Item], *, alone: bool = False) -> list[_Outcome] | None:
         """Run and commit; None if one write must be undone apart from the others."""

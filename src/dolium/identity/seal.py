@@ -26,7 +26,14 @@ from dolium.crashpoints import reach
 from dolium.errors import ConfigError
 from dolium.values import Secret
 
-__all__ = ["MasterKey", "Sealer", "create_master_key", "open_master_key", "parse_master_key"]
+__all__ = [
+    "MasterKey",
+    "Sealer",
+    "create_master_key",
+    "discard_unfinished",
+    "open_master_key",
+    "parse_master_key",
+]
 
 _FILE = "master.key"
 _FORMAT = 1
@@ -119,6 +126,12 @@ def open_master_key(folder: Path, given: Secret | None) -> MasterKey | None:
             )
         text = file.read(4096).decode("ascii", "replace")
     return parse_master_key(text, source=str(path))
+
+
+def discard_unfinished(folder: Path) -> None:
+    """Remove what was left where the making of a master key was cut off. Not while another may be making it."""
+    for path in folder.glob(f".{_FILE}.*"):
+        path.unlink(missing_ok=True)
 
 
 def create_master_key(folder: Path) -> MasterKey:

@@ -6,9 +6,10 @@ lies on disk is made as it is found, and the catalog changes in one transaction.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
-from dolium.catalog import people, stores, tenancies
+from dolium.catalog import fences, people, stores, tenancies
 from dolium.catalog.database import Transaction
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.config.settings import Settings
@@ -16,7 +17,7 @@ from dolium.crashpoints import reach
 from dolium.errors import StoreUnavailable
 from dolium.identity.credentials import Credentials, add_key, generate
 from dolium.identity.keys import open_sealer
-from dolium.identity.seal import Sealer
+from dolium.identity.seal import Sealer, discard_unfinished
 from dolium.server.snippets import endpoint_of, snippets
 from dolium.stores.leaves.disk import Disk
 
@@ -34,7 +35,7 @@ class Arrival:
 
 
 def arrive(settings: Settings, given: Credentials | None) -> Arrival | None:
-    """Make the data folder ready to be served; None if it was arrived at before.
+    """Make the data folder ready to be served; None if it was arrived at before. The caller has claimed it.
 
     Raises ConfigError (master key), CatalogUnavailable, StoreUnavailable.
     """
@@ -43,10 +44,14 @@ def arrive(settings: Settings, given: Credentials | None) -> Arrival | None:
     database = SqliteDatabase(settings.data)
     try:
         reach("start.catalog")
+        discard_unfinished(settings.data)
         sealer = open_sealer(database, settings.data, settings.master_key, create=True)
         reach("start.master")
         _enter_store(database, settings)
         reach("start.store")
+        # Nobody is writing, so no blob that is there now and that the catalog does not name will ever be named.
+        database.write(lambda tx: fences.raise_all(tx, time.time_ns()))
+        reach("start.fenced")
         credentials = given or generate()
         if database.write(lambda tx: _enter_admin(tx, sealer, credentials)):
             reach("start.admin")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dolium.asgi.bridge import Bridge
 from dolium.catalog import stores
+from dolium.catalog.database import Database
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.catalog.stores import StoreRecord
 from dolium.config.settings import Settings
@@ -36,7 +37,7 @@ from dolium.stores.leaves.disk import Disk, Options
 from dolium.wire.names import Hosts
 from dolium.wire.render import error_document
 
-__all__ = ["Wired", "build", "meters_folder", "serve_options"]
+__all__ = ["Wired", "build", "meters_folder", "open_service", "serve_options"]
 
 _ROUND_SECONDS = 60.0
 
@@ -113,20 +114,15 @@ def build(settings: Settings) -> Wired:
     database = SqliteDatabase(settings.data)
     try:
         keys = KeyRing(database, open_sealer(database, settings.data, settings.master_key))
-        records = stores.every(database)
-        live = {record.id: _open(record, settings) for record in records}
-        default = next((record.id for record in records if record.name == DEFAULT_STORE), None)
-        if default is None:
-            raise ConfigError("the catalog knows no store; start the service with dolium serve")
+        service, records = open_service(database, settings)
     except BaseException:
         database.close()
         raise
-    service = ObjectService(database, live, default, _limits(settings))
     bridge = Bridge()
     hosts = Hosts(settings.hosts)
     site = Site(service, bridge, Directory(database), settings.region)
     meters = Meters(meters_folder(settings), [operation.name for operation in OPERATIONS])
-    named = {record.id: (record.name, live[record.id]) for record in records}
+    named = {record.id: (record.name, service.stores[record.id]) for record in records}
     health = Health(database, named, bridge, meters, metrics=settings.metrics)
     requests = (
         None
@@ -138,6 +134,16 @@ def build(settings: Settings) -> Wired:
     )
     app = App(S3App(site, keys, hosts), health, hosts, meters, requests)
     return Wired(app, service, keys, bridge, health, meters, requests, housekeeper)
+
+
+def open_service(database: Database, settings: Settings) -> tuple[ObjectService, list[StoreRecord]]:
+    """The use cases over a catalog and its stores, without anything that serves. Raises ConfigError."""
+    records = stores.every(database)
+    live = {record.id: _open(record, settings) for record in records}
+    default = next((record.id for record in records if record.name == DEFAULT_STORE), None)
+    if default is None:
+        raise ConfigError("the catalog knows no store; start the service with dolium serve")
+    return ObjectService(database, live, default, _limits(settings)), records
 
 
 def _open(record: StoreRecord, settings: Settings) -> BlobStore:

@@ -16,7 +16,6 @@ raise StoreUnavailable, and come back with it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import time
@@ -37,7 +36,7 @@ from dolium.stores.leaves.disk_writer import DiskWriter
 from dolium.values import BlobInfo, Durability, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dolium.stores.contract import Reader
     from dolium.values import ByteRange
@@ -122,6 +121,16 @@ class Disk(BlobStore):
         self._volume.enter_to_write()
         try:
             return disk_description.sweep(self._volume.root, old_seconds)
+        except OSError as error:
+            raise self._volume.translated(error, writing=True) from error
+
+    def sweep_unborn(self, after: str, before: str, is_dead: Callable[[str], bool]) -> int:
+        """Remove the sidecars, however young, of blobs that are not there and, as `is_dead` says of their keys, are
+        not about to come; how many. Looks at keys from `after` up to `before`.
+        """
+        self._volume.enter_to_write()
+        try:
+            return disk_description.sweep_unborn(self._volume.root, after, before, is_dead)
         except OSError as error:
             raise self._volume.translated(error, writing=True) from error
 
@@ -246,11 +255,15 @@ class Disk(BlobStore):
 
     def _remove(self, key: str) -> None:
         path = f"{self._volume.root}/{key}"
-        with contextlib.suppress(FileNotFoundError), self._names[hash(key) % len(self._names)]:
-            status = os.lstat(path)
-            if not stat.S_ISDIR(status.st_mode):
-                syscalls.unlink(path)
-                disk_description.remove_sidecar(path, status.st_mtime_ns)
+        with self._names[hash(key) % len(self._names)]:
+            try:
+                status = os.lstat(path)
+                if not stat.S_ISDIR(status.st_mode):
+                    syscalls.unlink(path)
+                    reach("disk.unlinked")
+                    disk_description.remove_sidecar(path, status.st_mtime_ns)
+            except FileNotFoundError:
+                disk_description.remove_left_sidecars(path)
 
     def _require_room(self, size: int) -> None:
         """Raises StoreFull if less than the limits is free, or `size` more would make it so."""

@@ -13,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -20,15 +21,27 @@ from dolium.stores.keys import RESERVED
 from dolium.stores.leaves import syscalls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["attach", "encode", "read", "remove_sidecar", "sidecar_path", "stamp", "sweep"]
+__all__ = [
+    "attach",
+    "encode",
+    "read",
+    "remove_left_sidecars",
+    "remove_sidecar",
+    "sidecar_path",
+    "stamp",
+    "sweep",
+    "sweep_unborn",
+]
 
 _SIDECAR: Final = f"{RESERVED}-about-"
+_STAMPED: Final = re.compile(rf"{re.escape(_SIDECAR)}([0-9a-f]{{1,16}})-")
 _ATTRIBUTE: Final = "user.dolium.description"
 _DOES_NOT_FIT: Final = frozenset({errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EOPNOTSUPP, errno.ENOSYS})
 _NONE: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS})
 _LONGEST_NAME: Final = 255
+_YOUNG_NS: Final = 60 * 10**9
 
 
 def encode(description: Mapping[str, str]) -> bytes:
@@ -109,12 +122,49 @@ def sweep(root: str, old_seconds: float) -> int:
     return swept
 
 
+def sweep_unborn(root: str, after: str, before: str, is_dead: Callable[[str], bool]) -> int:
+    """Remove the sidecars of blobs that are not there, whose keys lie from `after` up to `before` and will not come,
+    as `is_dead` says; how many. Raises OSError.
+    """
+    swept = 0
+    for folder, folders, names in os.walk(root):
+        inside = f"{folder[len(root) + 1 :]}/" if folder != root else ""
+        # All keys in a folder `f` lie between `f/` and `f0`, which is what comes next.
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(RESERVED) and f"{inside}{name}/" < before and f"{inside}{name}0" > after
+        ]
+        present = set(names)
+        for sidecar in names:
+            name = sidecar.removeprefix(_SIDECAR).partition("-")[2] if sidecar.startswith(_SIDECAR) else ""
+            key = f"{inside}{name}"
+            if name and name not in present and after <= key < before and is_dead(key):
+                with contextlib.suppress(FileNotFoundError):
+                    syscalls.unlink(f"{folder}/{sidecar}")
+                    swept += 1
+    return swept
+
+
 def _sidecar_of(folder: str, name: str) -> str:
     path = f"{folder}/{name}"
     try:
         return sidecar_path(path, os.lstat(path).st_mtime_ns)
     except FileNotFoundError:
         return ""
+
+
+def remove_left_sidecars(path: str) -> None:
+    """Remove what a delete has left that was cut off behind the blob; not the sidecar of a blob that is about to
+    come, which is younger than a minute. Raises OSError.
+    """
+    newest = time.time_ns() - _YOUNG_NS
+    with contextlib.suppress(FileNotFoundError), os.scandir(path.rpartition("/")[0]) as entries:
+        for entry in entries:
+            stamped = _STAMPED.match(entry.name)
+            modified_ns = int(stamped[1], 16) if stamped is not None else newest
+            if modified_ns < newest and entry.path == sidecar_path(path, modified_ns):
+                syscalls.unlink(entry.path)
 
 
 def remove_sidecar(path: str, modified_ns: int) -> None:

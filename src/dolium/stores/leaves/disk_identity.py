@@ -17,7 +17,7 @@ from typing import Final
 
 from dolium.crashpoints import reach
 from dolium.errors import StoreUnavailable
-from dolium.stores.leaves import syscalls
+from dolium.stores.leaves import disk_temporary, syscalls
 
 __all__ = ["FORMAT", "NAME", "TEMPORARY", "Identity", "initialise"]
 
@@ -40,11 +40,15 @@ def initialise(root: Path) -> str:
     _make(root / TEMPORARY)
     path = root / NAME
     if not path.exists():
-        fresh = root / TEMPORARY / f"identity-{uuid.uuid4()}"
-        fresh.write_text(json.dumps({"format": FORMAT, "uuid": str(uuid.uuid4())}) + "\n")
-        _sync(fresh)
-        reach("identity.written")
-        _place(fresh, path)
+        name = disk_temporary.begin()
+        fresh = root / TEMPORARY / name
+        try:
+            fresh.write_text(json.dumps({"format": FORMAT, "uuid": str(uuid.uuid4())}) + "\n")
+            _sync(fresh)
+            reach("identity.written")
+            _place(fresh, path)
+        finally:
+            disk_temporary.end(name)
         reach("identity.placed")
         _sync(root)
     return Identity(str(root), expected="", store_id=root.name).require()
