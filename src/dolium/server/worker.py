@@ -109,8 +109,7 @@ class Worker:
         server = HttpServer(
             service.app, _within_limits(options.http), on_finished=service.finished, balance=self._balance
         )
-        gc.collect()
-        gc.freeze()  # what is here now stays; later collections need not look at it
+        _settle_memory()
         self._balance.join(index)
         acceptors = [
             Acceptor(
@@ -157,6 +156,18 @@ class Worker:
             except ConfigError as error:
                 _log.error("the certificate stays as it is: %s", error)
         service.reload()
+
+
+def _settle_memory() -> None:
+    """A page of a listing makes thousands of short-lived objects and a large text: neither should cost more than
+    itself.
+    """
+    gc.collect()
+    gc.freeze()  # what is here now stays; later collections need not look at it
+    gc.set_threshold(20_000, 50, 100)  # requests leave hardly any cycles behind
+    # glibc gives blocks above a threshold back to the kernel at once, and raises it when a larger one is freed.
+    block = bytearray(8 << 20)
+    del block
 
 
 def _within_limits(options: HttpOptions) -> HttpOptions:

@@ -15,7 +15,6 @@ from dolium.wire.render import ListedObject, ListingV1, ListingV2, list_v1_resul
 __all__ = ["encoding_of", "limit_of", "list_v1", "list_v2"]
 
 _MOST = 1000
-_NO_CHECKSUM = ("", "")
 
 
 def limit_of(call: Call, name: str) -> int:
@@ -60,18 +59,17 @@ def _listed(call: Call, entries: list[Entry], *, with_owner: bool) -> list[Liste
     if with_owner:
         owner = call.site.directory.owner
         owners = {number: owner(call.tenancy_id, number) for number in {entry.owner_id for entry in entries}}
-    return [
-        ListedObject(
-            key,
-            size,
-            etag,
-            modified_ms,
-            _storage_class(headers) if "x-amz-storage-class" in headers else "STANDARD",
-            owners.get(owner_id),
-            *(checksum.split(" ", 2)[:2] if checksum else _NO_CHECKSUM),
-        )
-        for key, size, etag, checksum, modified_ms, owner_id, headers, _ in entries
-    ]
+    owner_of = owners.get
+    found: list[ListedObject] = []
+    add = found.append
+    # A thousand times per page: every call and every unpacking counts.
+    for key, size, etag, checksum, modified_ms, owner_id, headers, _ in entries:
+        algorithm = kind = ""
+        if checksum:
+            algorithm, kind, _ = checksum.split(" ", 2)
+        storage_class = _storage_class(headers) if "x-amz-storage-class" in headers else "STANDARD"
+        add(ListedObject(key, size, etag, modified_ms, storage_class, owner_of(owner_id), algorithm, kind))
+    return found
 
 
 def _storage_class(headers: str) -> str:
