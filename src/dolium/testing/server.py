@@ -7,6 +7,7 @@ The server is ready when `__enter__` returns and drained when `__exit__` does. W
 `folder/server.log`; a server that does not come up raises `NotReadyError` with the end of that log.
 """
 
+import fcntl
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -54,7 +56,8 @@ class Site:
 class LiveServer:
     """`python -m dolium serve` over `folder/data`, with a key of its own. Use it as a context manager.
 
-    `program` starts another dolium than the one this runs in.
+    `program` starts another dolium than the one this runs in. `config` is the text of a configuration file;
+    `environment` comes on top of this process's own.
     """
 
     def __init__(
@@ -65,12 +68,17 @@ class LiveServer:
         access_key: str = "DOLIUMTESTKEY0000001",
         secret_key: str = "dolium/test+secret/for-machines-only=0001",
         program: tuple[str, ...] = (sys.executable, "-m", "dolium"),
+        config: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
         self.log_file = folder / "server.log"
         self._program = program
+        self._environment = dict(environment or {})
+        self._config = folder / "dolium.yml"
+        self._config.write_text(config)
         self._workers = workers
         self._authority: Authority = make_authority(folder / "tls")
         plain, tls = free_ports(2)
@@ -83,6 +91,7 @@ class LiveServer:
         return [
             *(*self._program, "serve"),
             *("--data", str(self.data), "--workers", str(self._workers)),
+            *("--config", str(self._config)),
             *("--listen", self.http.host, "--listen", self.https.url),
             *("--tls-cert", str(self._authority.cert_file), "--tls-key", str(self._authority.key_file)),
         ]
@@ -106,6 +115,7 @@ class LiveServer:
         environment["DOLIUM_ACCESS_KEY_ID"] = self.http.access_key
         environment["DOLIUM_SECRET_ACCESS_KEY"] = self.http.secret_key
         environment["PYTHONUNBUFFERED"] = "1"
+        environment.update(self._environment)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command,
@@ -136,11 +146,21 @@ class LiveServer:
         return code
 
     def kill(self) -> None:
-        """End it at once and without mercy, its workers too."""
+        """End it at once and without mercy, its workers too; none of them is left when this returns."""
         process, self._process = self._process, None
-        if process is not None and process.poll() is None:
+        if process is None:
+            return
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        self._await_the_last()
+
+    def _await_the_last(self) -> None:
+        """Workers hold the lock of the folder until they are gone."""
+        lock = self.data / "serve.lock"
+        if lock.exists():
+            with lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
 
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""

@@ -1,0 +1,36 @@
+"""Killed at every step of every operation, under load: nothing that was acknowledged is lost, and nothing is half."""
+
+import pytest
+
+from dolium.testing.checker import check
+from tests.drills.conftest import Stage, swept
+from tests.drills.points import UNDER_LOAD
+
+CASES = [
+    pytest.param(operation, path, id=f"{operation or 'any'}:{'>'.join(path)}")
+    for operation, paths in UNDER_LOAD.items()
+    for path in paths
+]
+
+
+@pytest.mark.parametrize(("operation", "path"), CASES)
+def test_killed(stage: Stage, operation: str, path: tuple[str, ...]) -> None:
+    server, crashes, load = stage.server, stage.crashes, stage.load
+    load.favour(operation)
+    load.resume()
+    # A worker alone: the other serves on, and clients look there at once for what they were not told.
+    crashes.arm(*path)
+    crashes.wait()
+    # Then all of them.
+    crashes.arm(*path, group=server.pid)
+    crashes.wait()
+    server.kill()
+    load.pause()
+    report = check(server.data)
+    assert report.problems == []
+    crashes.disarm()
+    after = swept(server.data)
+    assert after.problems == []
+    assert after.leftovers == []
+    server.start()
+    load.verify()
