@@ -123,6 +123,15 @@ class Inside:
         )  # fmt: skip
         return credentials
 
+    def client_of(self, key_id: str, secret: str) -> Client:
+        """Whoever believes to have that key."""
+        return self.client(Credentials(key_id, Secret(secret)))
+
+    def import_key(self, key_id: str, secret: str) -> None:
+        """As `dolium key import` for the tenancy itself. Raises Malformed."""
+        given, number = Credentials(key_id, Secret(secret)), self.tenancy_id()
+        self.write(lambda tx: add_key(tx, self.sealer, given, tenancy_id=number, person_id=None))
+
     # What is asked ------------------------------------------------------------------------------------------
 
     def send(
@@ -130,6 +139,10 @@ class Inside:
     ) -> Answer:
         """One request, its body in one piece."""
         return self._runner.run(self._answer(site, method, path, headers, (body,)))
+
+    def from_afar(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+        """Unsigned, from another machine."""
+        return self._runner.run(self._answer(self.admin.site, method, path, headers, (b"",), "203.0.113.7"))
 
     def together(self, requests: Sequence[tuple[Client, str, str, Mapping[str, str], bytes]]) -> list[Answer]:
         """All at once; headers as they are to be sent."""
@@ -143,7 +156,13 @@ class Inside:
         return self._runner.run(every())
 
     async def _answer(
-        self, site: Site, method: str, path: str, headers: Mapping[str, str], pieces: Iterable[bytes]
+        self,
+        site: Site,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        pieces: Iterable[bytes],
+        peer: str = "127.0.0.1",
     ) -> Answer:
         waiting = list(pieces)
         fields = [(b"host", site.host.encode())]
@@ -155,7 +174,7 @@ class Inside:
         raw_path, _, query = path.encode("ascii").partition(b"?")
         scope: MutableMapping[str, Any] = {
             "type": "http", "method": method, "raw_path": raw_path, "query_string": query, "headers": fields,
-            "client": ("127.0.0.1", 1), "scheme": "http", "extensions": {},
+            "client": (peer, 1), "scheme": "http", "extensions": {},
         }  # fmt: skip
         sent: list[Any] = []
 
