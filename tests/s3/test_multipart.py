@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.conftest import Sites
 from tests.s3.client import Client, complete_document, target, texts
 from tests.s3.inside import Inside
 
@@ -263,6 +264,17 @@ def test_a_part_belongs_to_its_upload(admin: Client, own: str) -> None:
     assert (answer.status, answer.code) == (400, "InvalidPart")
     assert admin.complete(own, "k", one, parts).status == 200
     assert admin.get(own, "k") == b"one"
+
+
+def test_the_location_is_the_address_of_the_object(admin: Client, own: str, sites: Sites) -> None:
+    for key in ("k", "a b/ü&"):
+        upload, parts = upload_of(admin, own, key, b"part")
+        answer = admin.complete(own, key, upload, parts)
+        assert answer.field("Location") == admin.site.url + target(own, key)
+    secure = Client(sites.https)
+    secure.make_bucket(own)
+    upload, parts = upload_of(secure, own, "k", b"part")
+    assert secure.complete(own, "k", upload, parts).field("Location") == f"{sites.https.url}/{own}/k"
 
 
 def test_a_document_with_a_digest(admin: Client, own: str) -> None:

@@ -1,5 +1,6 @@
 """Bodies that are not as long as was said, or framed in a way that does not add up: nothing of them stays."""
 
+import http.client
 import socket
 import zlib
 from base64 import b64encode
@@ -49,6 +50,26 @@ def test_a_body_that_is_cut_short(stage: Stage, size: int, route: str) -> None:
     assert not answer or (
         b" 400 " in answer.split(b"\r\n", 1)[0] and b"<Code>IncompleteBody</Code>" in answer
     )
+
+
+@pytest.mark.parametrize("size", [0, 10, 100_000])
+def test_a_refused_body_is_not_the_next_request(stage: Stage, size: int) -> None:
+    """On a connection that is kept, the next answer is to the next request and to nothing inside a body."""
+    site = stage.client.site
+    smuggled, _ = sign_v4(site, "DELETE", stage.at("kept"))
+    body = head_of("DELETE", stage.at("kept"), smuggled).rjust(size) if size > 10 else b"x" * size
+    headers, _ = sign_v4(site, "PUT", stage.at("kept", "nonsense"), {"content-length": str(len(body))})
+    following, _ = sign_v4(site, "HEAD", stage.at("kept"))
+    host, port = site.host.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as opened:
+        opened.sendall(head_of("PUT", stage.at("kept", "nonsense"), headers) + body)
+        first = http.client.HTTPResponse(opened, method="PUT")
+        first.begin()
+        assert (first.status, b"NotImplemented" in first.read()) == (501, True)
+        opened.sendall(head_of("HEAD", stage.at("kept"), following))
+        second = http.client.HTTPResponse(opened, method="HEAD")
+        second.begin()
+        assert (second.status, second.getheader("content-length")) == (200, "21")
 
 
 def test_no_length_at_all(stage: Stage) -> None:

@@ -104,8 +104,8 @@ class S3App:
         tenancy_id = self._tenancy(tenancy, caller)
         bucket = self._authorize(operation, caller, tenancy_id, bucket_name, key, query)
         return Call(
-            self._site, method, operation, caller, tenancy_id, bucket_name or "", bucket, key or "", query,
-            [*headers, *caller.hoisted] if caller.hoisted else headers, receive, facts["id"],
+            self._site, scope, operation, caller, tenancy_id, bucket_name or "", bucket, key or "", query,
+            [*headers, *caller.hoisted] if caller.hoisted else headers, receive,
         )  # fmt: skip
 
     def _tenancy(self, named: str | None, caller: Caller) -> int:

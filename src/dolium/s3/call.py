@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dolium.asgi.bridge import Bridge
-from dolium.asgi.messages import Headers, Receive
+from dolium.asgi.messages import Headers, Receive, Scope
 from dolium.catalog.buckets import Bucket
 from dolium.errors import Denied
 from dolium.identity.decide import Resource, decide
@@ -34,7 +34,7 @@ class Call:
     """`headers`: with those that a presigned URL carries. `tenancy_id`: of the host, else of the key."""
 
     site: Site
-    method: str
+    scope: Scope
     operation: Operation
     caller: Caller
     tenancy_id: int
@@ -44,7 +44,6 @@ class Call:
     query: dict[str, str]
     headers: Headers
     receive: Receive
-    request_id: str
 
     @property
     def principal(self) -> Principal:
@@ -59,6 +58,12 @@ class Call:
         """The bucket; operations on buckets and objects are reached only with one."""
         assert self.bucket is not None
         return self.bucket
+
+    @property
+    def url(self) -> str:
+        """What was asked for, without its query: the address of the object, however it was addressed."""
+        host, path = self.fields.get(b"host", b""), self.scope["raw_path"]
+        return f"{self.scope.get('scheme', 'http')}://{host.decode('latin-1')}{path.decode('latin-1')}"
 
     def header(self, name: bytes) -> str | None:
         """A header, or the parameter of a presigned URL that stands for it."""

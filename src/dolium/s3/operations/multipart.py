@@ -110,9 +110,7 @@ async def complete(call: Call) -> Response:
             quota=call.quota(),
         ),
     )
-    host = (call.header(b"host") or "").partition("/")[0]
-    location = f"http://{host}/{call.found.name}/{call.key}"
-    return xml(complete_result(location, call.found.name, call.key, done.etag, done.checksum))
+    return xml(complete_result(call.url, call.found.name, call.key, done.etag, done.checksum))
 
 
 async def abort(call: Call) -> Response:
