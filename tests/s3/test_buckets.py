@@ -165,6 +165,25 @@ def test_a_bucket_is_made_with_what_clients_say(admin: Client, bucket_name: str)
     assert f"{bucket_name}-2" not in names(admin)
 
 
+def test_the_owner_that_is_expected(inside: Inside, admin: Client, own: str) -> None:
+    """A request that says whose the bucket is does nothing to the bucket of somebody else."""
+    admin.put(own, "k", b"x")
+    owner = admin.done("GET", f"/{own}?acl").field("ID")
+    right, wrong = {"x-amz-expected-bucket-owner": owner}, {"x-amz-expected-bucket-owner": "111122223333"}
+    assert admin.done("GET", target(own, "k"), right).body == b"x"
+    for method, path in (
+        ("GET", target(own, "k")),
+        ("PUT", target(own, "k")),
+        ("DELETE", target(own, "k")),
+        ("HEAD", f"/{own}"),
+    ):
+        admin.refused(DENIED, method, path, wrong)
+    source = {"x-amz-copy-source": f"/{own}/k"}
+    said = "x-amz-source-expected-bucket-owner"
+    admin.refused(DENIED, "PUT", target(own, "copy"), {**source, said: "111122223333"})
+    admin.done("PUT", target(own, "copy"), {**source, said: owner})
+
+
 def test_a_deleted_bucket_takes_its_uploads_with_it(inside: Inside, admin: Client, own: str) -> None:
     files = inside.files()
     upload = admin.begin(own, "k")

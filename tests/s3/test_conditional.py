@@ -167,6 +167,36 @@ def test_reads(admin: Client, own: str, body: bytes) -> None:
     assert admin.ask("GET", target(own, "never"), {"if-none-match": "*"}).status == 404
 
 
+def test_the_rest_of_a_download(admin: Client, own: str) -> None:
+    """If-Range: another part only of the same object; of another one, all of it."""
+    etag = admin.put(own, "k", b"0123456789").headers["etag"]
+    modified = admin.done("HEAD", target(own, "k")).headers["last-modified"]
+    for value, status, body in (
+        (etag, 206, b"56789"),
+        (modified, 206, b"56789"),
+        ('"0123"', 200, b"0123456789"),
+        (f"W/{etag}", 200, b"0123456789"),
+        ("Fri, 01 Jan 2010 00:00:00 GMT", 200, b"0123456789"),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 200, b"0123456789"),
+        ("nonsense", 200, b"0123456789"),
+        ("", 200, b"0123456789"),
+    ):
+        answer = admin.ask("GET", target(own, "k"), {"range": "bytes=5-", "if-range": value})
+        assert (answer.status, answer.body) == (status, body), value
+    assert admin.ask("GET", target(own, "k"), {"if-range": '"0123"'}).status == 200
+
+
+@pytest.mark.parametrize("route", ["put", "copy", "delete", "complete"])
+@pytest.mark.parametrize("name", ["if-unmodified-since", "if-modified-since", "content-range"])
+def test_conditions_that_are_not_built(admin: Client, own: str, name: str, route: str) -> None:
+    """As on AWS. Ignored, they would overwrite what the caller meant to keep."""
+    admin.put(own, "k", b"before")
+    value = "bytes 0-4/10" if name == "content-range" else "Fri, 01 Jan 2010 00:00:00 GMT"
+    answer = write(admin, own, route, {name: value})
+    assert (answer.status, answer.code) == (501, "NotImplemented")
+    assert admin.get(own, "k") == b"before"
+
+
 def write(client: Client, bucket: str, route: str, headers: dict[str, str]) -> Answer:
     """One of the four writes to the key `k`."""
     path = target(bucket, "k")

@@ -18,6 +18,7 @@ from dolium.catalog.buckets import Bucket
 from dolium.errors import Denied, DoliumError, Malformed
 from dolium.identity.decide import Resource, decide
 from dolium.identity.keys import KeyRing
+from dolium.identity.permissions import Role
 from dolium.s3.authenticate import Caller, authenticate
 from dolium.s3.call import Call, Site
 from dolium.s3.codes import fault_of
@@ -31,6 +32,7 @@ __all__ = ["S3App"]
 
 _log = logging.getLogger("dolium.s3")
 
+_NO_ROLE = Role.NONE
 _NO_QUERY: dict[str, str] = {}
 _MOST_PARAMETERS = 100
 
@@ -103,10 +105,13 @@ class S3App:
             raise Malformed("InvalidRequest", f"{operation.name} takes no aws-chunked body")
         tenancy_id = self._tenancy(tenancy, caller)
         bucket = self._authorize(operation, caller, tenancy_id, bucket_name, key, query)
-        return Call(
+        call = Call(
             self._site, scope, operation, caller, tenancy_id, bucket_name or "", bucket, key or "", query,
             [*headers, *caller.hoisted] if caller.hoisted else headers, receive,
         )  # fmt: skip
+        if bucket is not None:
+            call.expect_owner(b"x-amz-expected-bucket-owner", bucket)
+        return call
 
     def _tenancy(self, named: str | None, caller: Caller) -> int:
         """The tenancy of the host name, else of the access key."""
@@ -128,7 +133,8 @@ class S3App:
     ) -> Bucket | None:
         """The bucket, if there is one and the caller may do this with it.
 
-        A bucket that is absent is told to whoever belongs to the tenancy, and to nobody else.
+        A bucket that is absent is told to whoever belongs to the tenancy, and to nobody else; nor is anything
+        told of buckets that a key is not for.
         """
         principal = caller.principal
         if bucket_name is None or operation.name == "CreateBucket":
@@ -136,7 +142,11 @@ class S3App:
             if not decide(principal, operation.action, resource).allowed:
                 raise Denied("Access Denied")
             return None
-        if tenancy_id == 0 or (principal.tenancy_id != tenancy_id and not principal.site_admin):
+        if (
+            principal.role is _NO_ROLE
+            or (principal.tenancy_id != tenancy_id and not principal.site_admin)
+            or principal.scope_bucket not in (None, bucket_name)
+        ):
             raise Denied("Access Denied")
         bucket = self._site.service.bucket(tenancy_id, bucket_name)
         subject = query.get("prefix", "") if key is None else key

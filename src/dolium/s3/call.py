@@ -68,7 +68,7 @@ class Call:
     def header(self, name: bytes) -> str | None:
         """A header, or the parameter of a presigned URL that stands for it."""
         value = self.caller.fields.get(name)
-        if value is None:
+        if value is None and self.caller.hoisted:
             value = next((text for hoisted, text in self.caller.hoisted if hoisted == name), None)
         return None if value is None else value.decode("latin-1")
 
@@ -77,6 +77,14 @@ class Call:
         resource = Resource(bucket.tenancy_id, bucket.name, bucket.id, bucket.owner_id, key)
         if not decide(self.caller.principal, action, resource).allowed:
             raise Denied("Access Denied")
+
+    def expect_owner(self, name: bytes, bucket: Bucket) -> None:
+        """Raises Denied if a header says that the bucket belongs to somebody else than it does."""
+        expected = self.header(name)
+        if expected is not None:
+            owner = self.site.directory.owner(bucket.tenancy_id, bucket.owner_id)
+            if expected != owner.canonical_id:
+                raise Denied("Access Denied")
 
     def quota(self) -> int | None:
         """Bytes that the tenancy may hold; None without a limit."""

@@ -13,7 +13,14 @@ from dolium.wire import conditions
 from dolium.wire.conditions import Outcome
 from dolium.wire.headers import decode_value, object_header_lines, read_object_headers
 
-__all__ = ["copied_headers", "delete_check", "refuse_unbuilt", "stored_headers", "write_check"]
+__all__ = [
+    "copied_headers",
+    "delete_check",
+    "refuse_dates",
+    "refuse_unbuilt",
+    "stored_headers",
+    "write_check",
+]
 
 # Headers that ask for more than is built: ignoring them would be a lie. `x-amz-acl` has harmless values.
 _UNBUILT = (
@@ -29,8 +36,18 @@ _CANNED_UNBUILT = frozenset(
 )
 
 
+def refuse_dates(call: Call) -> None:
+    """Conditions of a write that are not checked, and a write of a part: as if they were not there, they would
+    overwrite what the caller meant to keep. Raises Malformed NotImplemented.
+    """
+    for name in (b"if-unmodified-since", b"if-modified-since", b"content-range"):
+        if name in call.fields:
+            raise Malformed("NotImplemented", Header=name.decode("ascii"))
+
+
 def refuse_unbuilt(call: Call) -> None:
     """Raises Malformed: NotImplemented, InvalidArgument for an ACL that S3 does not know."""
+    refuse_dates(call)
     for name, value in call.headers:
         if name[:6] != b"x-amz-":
             continue

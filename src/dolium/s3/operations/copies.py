@@ -33,6 +33,7 @@ def _source(call: Call) -> tuple[Bucket, ObjectRow]:
     service = call.site.service
     bucket = service.bucket(call.tenancy_id, named.bucket)
     call.authorize(Action.GET_OBJECT, bucket, named.key)
+    call.expect_owner(b"x-amz-source-expected-bucket-owner", bucket)
     row = get.find(service, bucket, named.key, with_body=False)
     if named.version_id not in (None, row.version):
         raise Malformed("NoSuchVersion", Key=named.key, VersionId=str(named.version_id))

@@ -10,7 +10,7 @@ from dolium.objects import multipart
 from dolium.objects.multipart import ChosenPart, PartIntake
 from dolium.s3.body import Incoming, read_document, receive_into, with_algorithm
 from dolium.s3.call import Call
-from dolium.s3.demands import refuse_unbuilt, stored_headers, write_check
+from dolium.s3.demands import refuse_dates, refuse_unbuilt, stored_headers, write_check
 from dolium.s3.operations.listing import encoding_of, limit_of
 from dolium.s3.operations.objects import int_of
 from dolium.s3.respond import empty, kept_headers, xml
@@ -90,6 +90,7 @@ async def upload_part(call: Call) -> Response:
 
 async def complete(call: Call) -> Response:
     """Make the object of its parts. It may be repeated."""
+    refuse_dates(call)
     check = write_check(call.headers, call.key)
     expected = checksums.read_checksum(call.headers, of_body=False).checksum
     document = read_complete(await read_document(call, describes_body=False))

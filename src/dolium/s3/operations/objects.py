@@ -14,7 +14,7 @@ from dolium.objects.put import Intake, PutRequest
 from dolium.s3.body import Incoming, read_document, receive_into
 from dolium.s3.call import Call, Site
 from dolium.s3.codes import fault_of
-from dolium.s3.demands import delete_check, refuse_unbuilt, stored_headers, write_check
+from dolium.s3.demands import delete_check, refuse_dates, refuse_unbuilt, stored_headers, write_check
 from dolium.s3.respond import checksum_headers, checksum_of, empty, object_headers, xml
 from dolium.stores.contract import BlobReader
 from dolium.wire import checksums, conditions
@@ -80,7 +80,11 @@ def _prepare(call: Call, *, with_body: bool) -> tuple[Response, ObjectRow, int, 
             )
         status, start, stop = 206, *_part(call, row, int_of("partNumber", part_number, 1, 10_000), headers)
         whole = None if row.upload is not None else whole
-    elif byte_range is not None and (wanted := parse_range(byte_range)) is not None:
+    elif (
+        byte_range is not None
+        and (wanted := parse_range(byte_range)) is not None
+        and _still_the_same(call.fields.get(b"if-range"), row)
+    ):
         start, stop = wanted.resolve(row.size)
         status = 206
     if status == 206 and row.size:
@@ -90,6 +94,15 @@ def _prepare(call: Call, *, with_body: bool) -> tuple[Response, ObjectRow, int, 
         headers += checksum_headers(whole)
     headers.append((b"content-length", b"%d" % (stop - start)))
     return Response(status, headers), row, start, stop
+
+
+def _still_the_same(if_range: bytes | None, row: ObjectRow) -> bool:
+    """Whether a caller who holds a part of this object may have another part of it (RFC 9110 §13.1.5)."""
+    if if_range is None:
+        return True
+    if if_range[:1] == b'"':
+        return if_range == b'"%b"' % row.etag.encode("ascii")
+    return parse_http_date(if_range) == row.modified_ms // 1000
 
 
 def _part(call: Call, row: ObjectRow, number: int, headers: Headers) -> tuple[int, int]:
@@ -199,7 +212,8 @@ async def delete_object(call: Call) -> Response:
 
 
 def _delete_check(call: Call) -> Check | None:
-    """Raises Malformed InvalidArgument for a time or size that is none."""
+    """Raises Malformed: InvalidArgument for a time or size that is none, NotImplemented."""
+    refuse_dates(call)
     time, size = call.header(b"x-amz-if-match-last-modified-time"), call.header(b"x-amz-if-match-size")
     modified = None
     if time is not None:
