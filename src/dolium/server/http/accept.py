@@ -23,11 +23,12 @@ __all__ = ["Acceptor", "Balance"]
 
 _log = logging.getLogger("dolium.server")
 
-_LEAVE_SECONDS = 0.002
+_LEAVE_SECONDS = 0.005
 _GOODBYE_SECONDS = (
     1.0  # for the peer's close_notify: idle clients do not look, and a drain would wait for them
 )
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_LAST = 4096  # connections that a worker still takes from the queue of the kernel when it ends
 _ABSENT = (1 << 31) - 1
 
 
@@ -140,8 +141,9 @@ class Acceptor:
 
     async def close(self) -> None:
         """Take no more, except what stands in the queue already."""
-        while self._later is None and self._take():
-            pass
+        for _ in range(_LAST):
+            if self._later is not None or not self._take():
+                break
         if self._later is not None:
             self._later.cancel()
         else:

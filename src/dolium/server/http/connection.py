@@ -1,4 +1,4 @@
-"""One connection: bytes to requests, requests to the app one after the other, and its end.
+"""One connection: its requests to the app one after the other, its deadlines, and its end.
 
 It is in one of these states, and a deadline hangs on each but the second (`tick`): idle or in the middle of a head;
 an app at work; waiting for bytes of a body; waiting for the peer to take an answer; discarding the rest of a body;
@@ -16,43 +16,34 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import httptools
-
 from dolium.server.http.exchange import Exchange
 from dolium.server.http.files import PeerGone
-from dolium.server.http.heads import FRAMING_FIELDS, decoded_path, judge, write_head
-from dolium.server.http.options import Refusal, Refused
+from dolium.server.http.heads import write_head
+from dolium.server.http.options import Refusal
+from dolium.server.http.reader import RequestReader
 
 if TYPE_CHECKING:
     from dolium.server.http.server import HttpServer
 
 __all__ = ["Connection"]
 
-_METHODS = {
-    name: name.decode("ascii") for name in (b"GET", b"HEAD", b"PUT", b"POST", b"DELETE", b"OPTIONS", b"PATCH")
-}
-_ASGI = {"version": "3.0", "spec_version": "2.4"}
-_EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
 _RESET = struct.pack("ii", 1, 0)
-# Chunk framing may cost a client 16 bytes for each of the body, and this much more (extensions, trailers).
-_CHUNK_ALLOWANCE = 64 << 10
 _JUST_COME = 1.0
 
-_TOO_LARGE = Refusal(400, "RequestHeaderSectionTooLarge", "The head of the request is too large.")
 _TOO_SLOW = Refusal(408, "RequestTimeout", "The request did not come within the timeout period.")
 _FULL = Refusal(503, "SlowDown", "Too many connections.")
 
 
 class Connection(asyncio.Protocol):
-    """The protocol that uvloop calls; parser callbacks are the methods named `on_…`."""
+    """The protocol that uvloop calls."""
 
     __slots__ = (
-        "_advancing", "_base", "_chunk_fed", "_client", "_deaf", "_direct", "_fed", "_fields", "_first", "_framing",
-        "_in_head", "_lingering", "_local", "_lost", "_mark", "_parser", "_partial", "_queue",
-        "_reading", "_receiving", "_refusal", "_scheme", "_since", "_target", "_unparsed", "_waits", "_write_waiter",
-        "active", "on_lost", "peer_ended", "secure", "server", "transport", "write_paused", "written",
+        "_advancing", "_base", "_lingering", "_lost", "_mark", "_queue", "_reader", "_reading", "_refusal", "_since",
+        "_waits", "_write_waiter", "active", "deaf", "on_lost", "peer_ended", "secure", "server", "transport",
+        "write_paused", "written",
     )  # fmt: skip
 
+    _reader: RequestReader
     transport: asyncio.Transport
 
     def __init__(self, server: HttpServer) -> None:
@@ -63,20 +54,8 @@ class Connection(asyncio.Protocol):
         self.active: Exchange | None = None  # the request whose answer is next
         self.on_lost: Any = None  # called when the connection is lost while a file is being sent
         self._queue: deque[Exchange] = deque()
-        self._receiving: Exchange | None = None  # the request whose body comes in
         self._refusal: Refusal | None = None  # to be answered after the queue
-        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
-        self._target = b""
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._framing: list[tuple[bytes, bytes]] = []
-        self._fed = 0  # size of the bytes that the parser has in hand
-        self._partial = 0  # bytes of a head that has come in more than one piece, from the second on
-        self._chunk_fed = 0
-        self._in_head = False
-        self._direct = False  # the body in hand has a known length, its bytes go past the parser
-        self._unparsed = False  # llhttp is about to call a body complete that it has not seen
-        self._deaf = False  # no byte that still comes is a request
-        self._first = True
+        self.deaf = False  # no byte that still comes is a request
         self._reading = True
         self._lost = False
         self.peer_ended = False
@@ -96,24 +75,26 @@ class Connection(asyncio.Protocol):
         self.secure = transport.get_extra_info("ssl_object") is not None
         # Paused means: something is not yet with the kernel. (With 0, uvloop's TLS is paused when it is empty.)
         self.transport.set_write_buffer_limits(1 if self.secure else 0, 0)
-        self._scheme = "https" if self.secure else "http"
-        self._client = _address(transport.get_extra_info("peername"))
-        self._local = _address(transport.get_extra_info("sockname"))
-        if not self.server.enter(self) and not self._deaf:
-            self._refuse(_FULL)
+        self._reader = RequestReader(
+            self,
+            _address(transport.get_extra_info("peername")),
+            _address(transport.get_extra_info("sockname")),
+        )
+        if not self.server.enter(self) and not self.deaf:
+            self.refuse(_FULL)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended changes nothing
         self._lost = True
-        self._deaf = True
-        self._parser = None  # it refers back here
+        self.deaf = True
+        self._reader.close()
         self.server.leave(self)
         self._lose_all()
 
     def _lose_all(self) -> None:
         if self.active is not None:
             self.active.lose()
-        if self._receiving is not None:
-            self._receiving.lose()
+        if self._reader.receiving is not None:
+            self._reader.receiving.lose()
         self._queue.clear()
         if self._write_waiter is not None and not self._write_waiter.done():
             self._write_waiter.set_exception(PeerGone("the client has gone"))
@@ -125,8 +106,8 @@ class Connection(asyncio.Protocol):
         shows when they are written. An app that waits for the end of its client is told now.
         """
         self.peer_ended = True
-        if self._lingering or self._receiving is not None or (self.active is None and not self._queue):
-            if self._receiving is not None:
+        if self._lingering or self._reader.receiving is not None or (self.active is None and not self._queue):
+            if self._reader.receiving is not None:
                 self.abort()
             return False
         if self.active is not None:
@@ -170,7 +151,7 @@ class Connection(asyncio.Protocol):
             sock = self.transport.get_extra_info("socket")
             if sock is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._deaf = True
+            self.deaf = True
             self.transport.abort()
             self._lose_all()
 
@@ -179,95 +160,29 @@ class Connection(asyncio.Protocol):
 
         A connection that is only just there has its first request on the way.
         """
-        just_come = self._first and self.server.now - self._since < _JUST_COME
-        if self.active is None and not (self._queue or self._in_head or self._lingering or just_come):
-            self._deaf = True
+        just_come = self._reader.first and self.server.now - self._since < _JUST_COME
+        if self.active is None and not (self._queue or self._reader.in_head or self._lingering or just_come):
+            self.deaf = True
             self.transport.close()
 
     # --- bytes in ------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self.deaf:
             self._since = self.server.now
             return
-        if self._direct:
-            data = self._take_direct(data)
-            if not data:
-                return
-        self._parse(data)
+        self._reader.feed(data)
         if self._queue:
             if self.active is None:
                 self._advance()
-            if self._queue or self._receiving is not None:
+            if self._queue or self._reader.receiving is not None:
                 self._settle_reading()
-        elif self._receiving is not None:
+        elif self._reader.receiving is not None:
             self._settle_reading()
-
-    def _parse(self, data: bytes) -> None:
-        assert self._parser is not None
-        self._fed = len(data)
-        continued = self._in_head
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, Refused):
-                raise
-            self._refuse(error.__context__.refusal)
-            return
-        except httptools.HttpParserError as error:
-            if not self._deaf:
-                self._refuse(Refusal(400, "BadRequest", f"This is not HTTP as spoken here: {error}."))
-            return
-        receiving = self._receiving
-        if receiving is not None:
-            if receiving.left > 0:
-                self._direct = True
-            elif receiving.chunked:
-                self._chunk_fed += len(data)
-                if self._chunk_fed > _CHUNK_ALLOWANCE + 16 * receiving.received:
-                    self._refuse(Refusal(400, "BadRequest", "There is more framing than body."))
-        elif self._in_head and continued:
-            options = self.server.options
-            self._partial += len(data)
-            if self._partial > options.target_limit + options.header_limit:
-                self._refuse(_TOO_LARGE)
-
-    def _go_on_without_upgrade(self, rest: bytes) -> None:
-        """No other protocol is spoken here: RFC 9110 §7.8 lets a server go on as if it had not been offered.
-
-        llhttp takes the body, too, for the other protocol; so it never sees it.
-        """
-        self._parser = httptools.HttpRequestParser(self)
-        if self._receiving is not None:
-            self._direct = True
-            rest = self._take_direct(rest) if rest else rest
-        if rest and not self._deaf:
-            self._parse(rest)
-
-    def _take_direct(self, data: bytes) -> bytes:
-        """Bytes of a body whose length is known; returns what follows it."""
-        receiving = self._receiving
-        assert receiving is not None
-        left = receiving.left
-        if len(data) < left:
-            receiving.feed(data)
-            self._settle_reading()
-            return b""
-        rest = b""
-        if len(data) > left:
-            data, rest = data[:left], data[left:]
-        receiving.feed(data)
-        self._direct = False
-        self._parser = httptools.HttpRequestParser(self)  # the old one still waits for these bytes
-        self.on_message_complete()
-        return b"" if self._deaf else rest
 
     def _settle_reading(self) -> None:
         """Read on only while nothing waits: neither requests sent ahead, nor too much of a body."""
-        receiving = self._receiving
+        receiving = self._reader.receiving
         wanted = not self._queue and (
             receiving is None or receiving.buffered <= self.server.options.body_buffer
         )
@@ -283,88 +198,26 @@ class Connection(asyncio.Protocol):
         if not self._reading and exchange.buffered <= self.server.options.body_buffer >> 1:
             self._settle_reading()
 
-    # --- parser callbacks ----------------------------------------------------------------------------------
+    # --- what the reader tells ------------------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._target = b""
-        self._fields = []
-        self._framing = []
-        self._partial = 0
+    @property
+    def waiting(self) -> int:
+        """Requests that were sent ahead."""
+        return len(self._queue)
+
+    def heard(self) -> None:
+        """A head begins."""
         self._since = self.server.now
 
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:
-            name = name.lower()
-            value = value.rstrip(b" \t")
-            if name in FRAMING_FIELDS:
-                self._framing.append((name, value))
-            self._fields.append((name, value))
-        # Else it is a trailer, which is no header; chunk framing has its own bound (`_parse`).
-
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        assert parser is not None
-        server = self.server
-        options = server.options
-        self._in_head = self._first = False
-        self._chunk_fed = 0
-        if (
-            len(self._target) > options.target_limit
-            or len(self._fields) > options.header_count
-            or (self._fed + self._partial > options.header_limit and self._section() > options.header_limit)
-        ):
-            raise Refused(_TOO_LARGE)
-        if len(self._queue) >= options.max_pipelined:
-            raise Refused(Refusal(400, "BadRequest", "Too many requests sent ahead."))
-        version = parser.get_http_version()
-        method = parser.get_method()
-        head = judge(method, self._target, version, self._framing)
-        if head.upgrade and head.length != 0 and parser.should_upgrade():
-            if head.length is None:
-                raise Refused(Refusal(400, "BadRequest", "An upgrade is not offered with a body in chunks."))
-            self._unparsed = True
-        scope = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "method": _METHODS.get(method) or method.decode("ascii"),
-            "scheme": self._scheme,
-            "path": decoded_path(head.raw_path),
-            "raw_path": head.raw_path,
-            "query_string": head.query,
-            "root_path": "",
-            "headers": self._fields,
-            "client": self._client,
-            "server": self._local,
-            "extensions": _EXTENSIONS,
-        }
-        exchange = Exchange(self, scope, head, old=version == "1.0", keep=parser.should_keep_alive())
-        self._receiving = exchange
+    def begun(self, exchange: Exchange) -> None:
+        """A request is there, its body perhaps not."""
         self._queue.append(exchange)
 
-    def _section(self) -> int:
-        """Bytes of the header section."""
-        return sum(len(name) + len(value) + 4 for name, value in self._fields)
-
-    def on_body(self, body: bytes) -> None:
-        assert self._receiving is not None
-        self._receiving.feed(body)
-
-    def on_message_complete(self) -> None:
-        if self._unparsed:  # see _go_on_without_upgrade
-            self._unparsed = False
-            return
-        exchange = self._receiving
-        assert exchange is not None
-        self._receiving = None
+    def ended(self, exchange: Exchange) -> None:
+        """All of a request is there."""
         self._waits = ""
-        exchange.finish_body()
         if exchange.close:
-            self._deaf = True
+            self.deaf = True
         if exchange.done and exchange is self.active:  # its answer was there before its body
             self._release()
 
@@ -411,15 +264,16 @@ class Connection(asyncio.Protocol):
 
     def _end(self, *, linger: bool) -> None:
         """No request follows. Lingering keeps a reset from overtaking the answer (RFC 9112 §9.6)."""
-        self._deaf = True
+        self.deaf = True
         self.active = None
-        if self._receiving is not None:
-            self._receiving.lose()
-            self._receiving = None
+        if self._reader.receiving is not None:
+            self._reader.receiving.lose()
+            self._reader.receiving = None
+        self._since = self.server.now
         if not linger or self._lost:
             self.transport.close()
             return
-        self._lingering = self._since = self.server.now
+        self._lingering = self._since
         if not self.secure:
             self.transport.write_eof()
         if not self._reading:
@@ -428,12 +282,11 @@ class Connection(asyncio.Protocol):
 
     # --- refusals ------------------------------------------------------------------------------------------
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """What comes in is no request, or no longer one. Answers in order: those before it come first."""
-        self._deaf = True
-        self._direct = False
+        self.deaf = True
         self.server.refused += 1
-        broken, self._receiving = self._receiving, None
+        broken, self._reader.receiving = self._reader.receiving, None
         if broken is not None:
             broken.lose()
             if broken is self.active:
@@ -472,13 +325,16 @@ class Connection(asyncio.Protocol):
             if now - self._since > options.linger_idle or now - self._lingering > options.linger:
                 self.transport.abort()
             return
-        active, receiving = self.active, self._receiving
+        active, receiving = self.active, self._reader.receiving
         if active is None and receiving is None:
             waited = now - self._since
-            if self._in_head and waited > options.header_deadline:
-                self._refuse(_TOO_SLOW)
-            elif not self._in_head and waited > self._idle_limit():
-                self._deaf = True
+            if self.deaf:  # closing, and the peer does not take the last bytes
+                if waited > options.patience:
+                    self.abort()
+            elif self._reader.in_head and waited > options.header_deadline:
+                self.refuse(_TOO_SLOW)
+            elif not self._reader.in_head and waited > self._idle_limit():
+                self.deaf = True
                 self.transport.close()
         elif active is not None and active.done and active is receiving:
             if now - self._since > options.discard_deadline:
@@ -488,14 +344,14 @@ class Connection(asyncio.Protocol):
                 self.abort()
         elif receiving is not None and self._reading and not receiving.expects:
             if self._too_slow("body", receiving.received, now):
-                self._refuse(_TOO_SLOW)
+                self.refuse(_TOO_SLOW)
         else:
             self._waits = ""
 
     def _idle_limit(self) -> float:
         if self.server.draining:
             return _JUST_COME
-        return self.server.options.header_deadline if self._first else self.server.options.keep_alive
+        return self.server.options.header_deadline if self._reader.first else self.server.options.keep_alive
 
     def _too_slow(self, what: str, moved: int, now: float) -> bool:
         """Whether a whole stretch of `patience` has brought less than the minimum rate."""

@@ -82,15 +82,15 @@ class Exchange:
             )
             return
         server.running += 1
-        coroutine = server.app(self.scope, self.receive, self.send)
-        if not server.eager:
-            self._follow(coroutine)
-            return
         try:
+            coroutine = server.app(self.scope, self.receive, self.send)
+            if not server.eager:
+                self._follow(coroutine)
+                return
             pending = coroutine.send(None)
         except StopIteration:
             self._returned(None)
-        except Exception as error:  # noqa: BLE001 - whatever an app raises ends its request only
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it ends this request only
             self._returned(error)
         else:
             self._follow(rest_of(coroutine, pending))

@@ -146,13 +146,10 @@ class _Sending:
         size = min(self._count, _STEP)
         if not self._cached(self._offset) or not self._cached(self._offset + size - 1):
             self._loop.remove_writer(self._socket)
-            future = self._loop.run_in_executor(
-                self._connection.server.files.of(self._descriptor), self._send, min(self._count, _COLD_STEP)
-            )
-            future.add_done_callback(self._sent_in_thread)
+            self._send_in_thread(min(self._count, _COLD_STEP))
             return
         try:
-            self._took(self._send(size))
+            self._took(_send(self._socket, self._descriptor, self._offset, size))
         except OSError as error:
             self._fail(error)
 
@@ -163,18 +160,17 @@ class _Sending:
             return False
         return True
 
-    def _send(self, size: int) -> int:
-        """Bytes sent: 0 if the file has ended, -1 if the socket takes none now."""
-        try:
-            return os.sendfile(self._socket, self._descriptor, self._offset, size)
-        except BlockingIOError:
-            return -1
+    def _send_in_thread(self, size: int) -> None:
+        # The thread has descriptors of its own: this request may end, and their numbers be given away, before it.
+        own = os.dup(self._socket), os.dup(self._descriptor)
+        pool = self._connection.server.files.of(self._descriptor)
+        future = self._loop.run_in_executor(pool, _send_and_close, *own, self._offset, size)
+        future.add_done_callback(self._sent_in_thread)
 
     def _sent_in_thread(self, future: asyncio.Future[int]) -> None:
-        if self.finished.done():
-            future.cancelled() or future.exception()
+        error = None if future.cancelled() else future.exception()
+        if self.finished.done() or future.cancelled():
             return
-        error = future.exception()
         if error is not None:
             self._fail(error)
             return
@@ -191,3 +187,19 @@ class _Sending:
             self._connection.written += size
             if not self._count:
                 self.finished.set_result(None)
+
+
+def _send(out: int, descriptor: int, offset: int, size: int) -> int:
+    """Bytes sent: 0 if the file has ended, -1 if the socket takes none now."""
+    try:
+        return os.sendfile(out, descriptor, offset, size)
+    except BlockingIOError:
+        return -1
+
+
+def _send_and_close(out: int, descriptor: int, offset: int, size: int) -> int:
+    try:
+        return _send(out, descriptor, offset, size)
+    finally:
+        os.close(out)
+        os.close(descriptor)

@@ -31,9 +31,9 @@ FRAMING_FIELDS = frozenset((b"host", b"content-length", b"transfer-encoding", b"
 _HOST_CHARACTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]%~"
 _SERVERS_OWN = frozenset((b"transfer-encoding", b"connection"))
 _BODILESS = frozenset((204, 304))
-_LINE = b"%b: %b\r\n".__mod__
+_FIELD = b": ".join  # of (name, value)
 
-STATUS_LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode("ascii")) for s in HTTPStatus}
+STATUS_LINES = {s.value: b"HTTP/1.1 %d %b" % (s.value, s.phrase.encode("ascii")) for s in HTTPStatus}
 
 
 def bad_request(message: str) -> Refused:
@@ -138,7 +138,7 @@ def write_head(
     date: bytes,
 ) -> AnswerHead:
     """The head of an answer. `old` is HTTP/1.0, `whole` the length of the body if all of it is there,
-    `date` a ready line. Raises ValueError for headers that would break the head.
+    `date` a ready line without its end. Raises ValueError for headers that would break the head.
     """
     names = dict(headers)
     if b"connection" in names or b"transfer-encoding" in names or status == 204:
@@ -150,7 +150,9 @@ def write_head(
     declared = names.get(b"content-length")
     length: int | None = None
     chunked = False
-    ours = b"" if b"date" in names else date
+    lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, *map(_FIELD, headers)]
+    if b"date" not in names:
+        lines.append(date)
     if declared is not None:
         if not declared.isdigit() or (len(names) < len(headers) and _repeated(headers)):
             raise ValueError("the answer has no usable content-length")
@@ -159,21 +161,21 @@ def write_head(
         pass
     elif whole is not None:
         length = whole
-        ours += b"content-length: %d\r\n" % whole
+        lines.append(b"content-length: %d" % whole)
     elif old:
         close = True
     else:
         chunked = True
-        ours += b"transfer-encoding: chunked\r\n"
+        lines.append(b"transfer-encoding: chunked")
     if close:
-        ours += b"connection: close\r\n"
+        lines.append(b"connection: close")
     elif old:
-        ours += b"connection: keep-alive\r\n"
-    given = b"".join(map(_LINE, headers))
-    # One CR and one LF for each header, or a value has brought its own (response splitting).
-    if given.count(b"\n") != len(headers) or given.count(b"\r") != len(headers) or b"\0" in given:
+        lines.append(b"connection: keep-alive")
+    lines.append(b"\r\n")
+    text = b"\r\n".join(lines)
+    # As many lines as were joined, or a value has brought its own CR or LF (response splitting).
+    if len(text.splitlines()) != len(lines) or b"\0" in text:
         raise ValueError("a header of the answer holds CR, LF or NUL")
-    text = b"%b%b%b\r\n" % (STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, given, ours)
     return AnswerHead(text, length, chunked=chunked, close=close, bodiless=bodiless)
 
 

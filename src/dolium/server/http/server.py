@@ -70,7 +70,7 @@ class HttpServer:
 
     def _tick(self) -> None:
         self.now = now = self.loop.time()
-        self.date_line = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode("ascii")
+        self.date_line = b"date: %b" % formatdate(time.time(), usegmt=True).encode("ascii")
         for connection in tuple(self.connections):
             connection.tick(now)
         self._timer = self.loop.call_later(self.options.tick, self._tick)

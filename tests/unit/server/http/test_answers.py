@@ -147,6 +147,16 @@ def test_an_app_that_fails_before_it_read_a_large_body_is_a_500(serve: Serve) ->
     assert (found.status, found.get(b"connection")) == (500, b"close")
 
 
+@pytest.mark.parametrize("eager", [True, False])
+def test_an_app_that_fails_before_it_is_a_coroutine_is_a_500(eager: bool, serve: Serve) -> None:
+    def app(scope: Scope, receive: Receive, send: Send) -> object:
+        raise LookupError("on purpose")
+
+    app.eager = eager  # type: ignore[attr-defined]
+    peer = serve(app).peer()
+    assert [peer.send(get()).answer().status for _ in range(2)] == [500, 500]
+
+
 def test_an_app_that_answers_nothing_is_a_500(serve: Serve) -> None:
     assert serve(messages()).ask(get()).status == 500
 

@@ -155,7 +155,7 @@ def test_an_app_that_does_not_read_stops_the_sender(serve: Serve) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await go.wait()
-        buffered.extend(c._receiving.buffered for c in live.server.connections if c._receiving)
+        buffered.extend(c._reader.receiving.buffered for c in live.server.connections if c._reader.receiving)
         body, _ = await read(receive)
         await answer(send, hashlib.md5(body).hexdigest().encode())
 
@@ -177,7 +177,9 @@ def test_tiny_chunks_weigh_what_they_cost(serve: Serve) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await go.wait()
-        pieces.extend(len(c._receiving._pieces or ()) for c in live.server.connections if c._receiving)
+        pieces.extend(
+            len(c._reader.receiving._pieces or ()) for c in live.server.connections if c._reader.receiving
+        )
         body, _ = await read(receive)
         await answer(send, b"%d" % len(body))
 

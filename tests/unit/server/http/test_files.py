@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -196,3 +197,37 @@ def test_one_that_hangs_holds_up_no_other_device(
     assert live.ask(get()).body == DATA
     hang.set()
     assert all(peer.answer().body == DATA for peer in peers)
+
+
+def test_a_thread_that_comes_late_sends_nothing_of_another_file(
+    path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client goes while a disk is waited for, and its descriptors are given to others."""
+    hang = threading.Event()
+    asked: list[int] = []
+    real_sendfile = os.sendfile
+
+    def sendfile(out: int, descriptor: int, offset: int, count: int) -> int:
+        hang.wait(10)
+        asked.append(os.fstat(descriptor).st_ino)
+        return real_sendfile(out, descriptor, offset, count)
+
+    monkeypatch.setattr(files._Sending, "_cached", lambda *_: False)
+    monkeypatch.setattr(os, "sendfile", sendfile)
+    live = serve(sends(path, head(len(DATA)), part(0, len(DATA))))
+    peer = live.peer().send(get())
+    live.settle(1)
+    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    peer.close()
+    live.settle(0)
+    other = path.with_name("other")
+    other.write_bytes(DATA)
+    taken = [os.open(other, os.O_RDONLY) for _ in range(32)]
+    hang.set()
+    for _ in range(100):
+        if asked:
+            break
+        time.sleep(0.02)
+    for descriptor in taken:
+        os.close(descriptor)
+    assert asked == [path.stat().st_ino]

@@ -310,6 +310,23 @@ def test_draining_ends_idle_connections_and_finishes_requests(serve: Serve) -> N
     assert draining.result(5)
 
 
+def test_what_was_sent_ahead_is_not_heard_once_the_connection_ends(serve: Serve) -> None:
+    seen: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["raw_path"])
+        await answer(send, b"", 403)
+
+    live = serve(app)
+    peer = live.peer().send(request("PUT", "/first", "Content-Length: 1000", body=b"x"))
+    assert peer.answer().status == 403  # the rest is to be discarded
+    asyncio.run_coroutine_threadsafe(live.server.drain(5), live.loop)
+    live.call(asyncio.sleep(0.05))
+    peer.send(b"x" * 999 + get("/second"))
+    assert peer.rest()[0] == b""
+    assert seen == [b"/first"]
+
+
 def test_draining_has_an_end(serve: Serve) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(60)
