@@ -27,6 +27,7 @@ class Load:
             for worker in self.workers
         ]
         self._seed = seed
+        self._steps = 0  # about; nobody guards it
         first = Wire(site)
         assert first.ask("PUT", f"/{BUCKET}").status == 200
         first.close()
@@ -41,6 +42,15 @@ class Load:
         with self._changed:
             self._going = True
             self._changed.notify_all()
+
+    def work(self, steps: int) -> None:
+        """Let so many operations be done."""
+        until = self._steps + steps
+        deadline = time.monotonic() + _PARKED_WITHIN
+        while self._steps < until:
+            self.raise_failure()
+            assert time.monotonic() < deadline, "the clients get nothing done"
+            time.sleep(0.005)
 
     def pause(self) -> None:
         """Returns when no request is under way. Raises what a client found wrong."""
@@ -74,6 +84,7 @@ class Load:
         while self._may_go(worker):
             try:
                 worker.step()
+                self._steps += 1
             except DownError:
                 time.sleep(0.01)
             except BaseException as failure:  # noqa: BLE001 - raised where the drill waits

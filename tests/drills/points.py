@@ -5,7 +5,7 @@ The last name of a path is where it ends; the ones before say in the midst of wh
 
 from typing import Final
 
-__all__ = ["AT_A_START", "IN_A_SWEEP", "UNDER_LOAD"]
+__all__ = ["AFTER_A_RESTORE", "AT_A_START", "IN_A_SWEEP", "UNDER_LOAD"]
 
 Path = tuple[str, ...]
 
@@ -68,3 +68,5 @@ AT_A_START: Final = (
 )  # fmt: skip
 
 IN_A_SWEEP: Final = ("orphans.deleted", "orphans.walked")
+
+AFTER_A_RESTORE: Final = ("catalog.replaced",)

@@ -6,6 +6,9 @@ from dolium.testing.checker import check
 from tests.drills.conftest import Stage, swept
 from tests.drills.points import UNDER_LOAD
 
+_BETWEEN = 80
+"""Operations before each kill, so that there is something to be lost."""
+
 CASES = [
     pytest.param(operation, path, id=f"{operation or 'any'}:{'>'.join(path)}")
     for operation, paths in UNDER_LOAD.items()
@@ -18,9 +21,11 @@ def test_killed(stage: Stage, operation: str, path: tuple[str, ...]) -> None:
     server, crashes, load = stage.server, stage.crashes, stage.load
     load.favour(operation)
     load.resume()
+    load.work(_BETWEEN)
     # A worker alone: the other serves on, and clients look there at once for what they were not told.
     crashes.arm(*path)
     crashes.wait()
+    load.work(_BETWEEN)
     # Then all of them.
     crashes.arm(*path, group=server.pid)
     crashes.wait()

@@ -11,6 +11,7 @@ from dolium.testing.checker import check
 from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer, NotReadyError
 from tests.drills.conftest import CONFIG
+from tests.drills.points import AFTER_A_RESTORE
 from tests.s3.client import Client
 
 FILE = b"larger than what lies in the catalog " * 1000
@@ -51,7 +52,7 @@ def test_what_an_older_catalog_does_not_know_is_kept(
     if elsewhere:
         (server.data / "catalog.shared").unlink()
     # Killed before it was written down, it is found again.
-    crashes.arm("catalog.replaced")
+    crashes.arm(*AFTER_A_RESTORE)
     with pytest.raises(NotReadyError):
         server.start()
     crashes.disarm()

@@ -155,8 +155,7 @@ class _Disk:
             text = os.getxattr(self._root / key, _ATTRIBUTE).decode()
         except OSError:
             text = Path(self.sidecars[key]).read_text() if key in self.sidecars else "{}"
-        found: Row = json.loads(json.loads(text).get("dolium", "{}"))
-        return found
+        return _json(_json(text).get("dolium", "{}"))
 
 
 def _rows(book: _Book) -> Iterator[str]:
@@ -261,7 +260,7 @@ def _stored(book: _Book, disk: _Disk, row: Row) -> str:
         return _differs(data, row["size"], row["etag"])
     parts = book.parts[row["upload"]]
     listed = [[part[name] for name in ("number", "size", "etag", "checksum", "blob_key")] for part in parts]
-    if json.loads(data)["parts"] != listed:
+    if _json(data).get("parts") != listed:
         return "has a manifest of other parts"
     whole = hashlib.md5(b"".join(bytes.fromhex(part["etag"]) for part in parts)).hexdigest()
     if (sum(part["size"] for part in parts), f"{whole}-{len(parts)}") != (row["size"], row["etag"]):
@@ -284,6 +283,15 @@ def _parts(book: _Book, disk: _Disk) -> Iterator[str]:
                 complaint = f"is described as {facts}, and is {true}"
             if complaint:
                 yield f"part {part['number']} of upload {upload} {complaint}"
+
+
+def _json(text: str | bytes) -> Row:
+    """An object; empty if it is damaged, which is then seen as different from what it should be."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _differs(data: bytes, size: int, etag: str) -> str:

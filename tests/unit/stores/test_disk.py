@@ -236,3 +236,38 @@ def test_sidecars_without_their_blob_are_swept_when_they_are_old(disk: Disk, roo
     assert disk.description(f"f/{long}") == {}
     assert disk.identify()
     assert keys(disk) == ["f/a", f"f/{long}"]
+
+
+@pytest.mark.usefixtures("attributes_as_on_ext4")
+def test_sidecars_of_blobs_that_will_not_come_are_swept(disk: Disk, root: Path) -> None:
+    for key in ("e/a", "f/a", "f/b", "f/c", "g/a"):
+        put(disk, key, b"x", LARGE)
+    for key in ("e/a", "f/a", "f/b", "g/a"):
+        (root / key).unlink()
+    asked: list[str] = []
+
+    def is_dead(key: str) -> bool:
+        asked.append(key)
+        return key != "f/b"
+
+    assert disk.sweep_unborn("f", "g", is_dead) == 1
+    assert sorted(asked) == ["f/a", "f/b"]
+    left = sorted(path.name.rpartition("-")[2] for path in root.rglob(".dolium-about-*"))
+    assert left == ["a", "a", "b", "c"]
+    assert disk.sweep_unborn("", "z", lambda _: True) == 3
+    assert disk.description("f/c") == LARGE
+
+
+@pytest.mark.usefixtures("attributes_as_on_ext4")
+def test_a_delete_that_was_cut_off_is_ended_by_the_next(
+    disk: Disk, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(disk, "f/a", b"x", LARGE)
+    (root / "f/a").unlink()
+    disk.delete("f/a")
+    assert len(list(root.rglob(".dolium-about-*"))) == 1, "it may be of a blob that is about to come"
+    monkeypatch.setattr("dolium.stores.leaves.disk_description._YOUNG_NS", -(10**9))
+    put(disk, "f/b", b"x", LARGE)
+    disk.delete("f/a")
+    assert [path.name.rpartition("-")[2] for path in root.rglob(".dolium-about-*")] == ["b"]
+    disk.delete("absent/folder")
