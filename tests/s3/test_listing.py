@@ -166,6 +166,7 @@ def test_no_keys(admin: Client, bucket: str) -> None:
         assert answer.field("MaxKeys") == "0"
         clamped = admin.done("GET", f"/{bucket}?{version}max-keys=2147483647&encoding-type=url")
         assert read(clamped).keys == KEYS
+        assert clamped.field("MaxKeys") == "1000"
 
 
 def test_entries(admin: Client, own: str) -> None:

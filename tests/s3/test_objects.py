@@ -227,6 +227,21 @@ def test_delete_one_on_conditions(admin: Client, own: str) -> None:
     assert not admin.has(own, "k")
 
 
+def test_documents_that_are_not_as_long_as_was_said(admin: Client, own: str) -> None:
+    admin.put(own, "k", b"kept")
+    document = delete_document("k")
+    md5 = {"content-md5": base64.b64encode(hashlib.md5(document).digest()).decode()}
+    for length in (len(document) + 1, len(document) - 1):
+        wrong = {**md5, "content-length": str(length)}
+        admin.refused((400, "IncompleteBody"), "POST", f"/{own}?delete", wrong, document)
+    endless = {**md5, "transfer-encoding": "chunked"}
+    refusal = (400, "MaxMessageLengthExceeded")
+    admin.refused(refusal, "POST", f"/{own}?delete", endless, b" " * (4 * 2**20) + document)
+    assert admin.get(own, "k") == b"kept"
+    admin.done("POST", f"/{own}?delete", endless, document)
+    assert not admin.has(own, "k")
+
+
 # The bytes in the store ------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,7 @@ _log = logging.getLogger("dolium.s3")
 _NO_ROLE = Role.NONE
 _NO_QUERY: dict[str, str] = {}
 _MOST_PARAMETERS = 100
+_EXPECTED_OWNER = b"x-amz-expected-bucket-owner"
 
 
 class S3App:
@@ -109,8 +110,8 @@ class S3App:
             self._site, scope, operation, caller, tenancy_id, bucket_name or "", bucket, key or "", query,
             [*headers, *caller.hoisted] if caller.hoisted else headers, receive,
         )  # fmt: skip
-        if bucket is not None:
-            call.expect_owner(b"x-amz-expected-bucket-owner", bucket)
+        if bucket is not None and (_EXPECTED_OWNER in caller.fields or caller.hoisted):
+            call.expect_owner(_EXPECTED_OWNER, bucket)
         return call
 
     def _tenancy(self, named: str | None, caller: Caller) -> int:

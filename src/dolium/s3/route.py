@@ -161,7 +161,8 @@ def route(
     fields: Container[bytes],
     hoisted: Container[bytes] = (),
 ) -> Operation:
-    """The operation; `query` without `SIGNING`; `fields` and `hoisted`: names of the headers, and of parameters that stand for some.
+    """The operation. `query` without `SIGNING`; `fields` and `hoisted`: names of the headers, and of parameters
+    that stand for some.
 
     Raises Malformed: NotImplemented, MethodNotAllowed, InvalidArgument.
     """
