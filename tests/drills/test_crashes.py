@@ -39,3 +39,22 @@ def test_killed(stage: Stage, operation: str, path: tuple[str, ...]) -> None:
     assert after.leftovers == []
     server.start()
     load.verify()
+
+
+def test_the_parent_alone_is_killed(stage: Stage) -> None:
+    """Its workers end what they are doing; who starts next waits for them."""
+    server, load = stage.server, stage.load
+    load.favour("")
+    load.resume()
+    load.work(_BETWEEN)
+    server.kill_parent()
+    server.start()
+    load.work(_BETWEEN)
+    load.pause()
+    load.verify()
+    server.kill()
+    assert check(server.data).problems == []
+    after = swept(server.data)
+    assert (after.problems, after.leftovers) == ([], [])
+    server.start()
+    load.verify()

@@ -268,6 +268,7 @@ class Worker:
 
     def verify(self) -> None:
         """Everything that was acknowledged is there: objects, listing, parts, buckets."""
+        self.wire.close()  # it may be one of a server that is gone
         for key in self.known:
             self.known.see(key, self._ask("GET", target(BUCKET, key), may=404))
         self._list()

@@ -155,6 +155,13 @@ class LiveServer:
             process.wait()
         self._await_the_last()
 
+    def kill_parent(self) -> None:
+        """End the process that was started, at once; its workers notice, and end what they are doing."""
+        process, self._process = self._process, None
+        assert process is not None, "the server is not running"
+        process.kill()
+        process.wait()
+
     def _await_the_last(self) -> None:
         """Workers hold the lock of the folder until they are gone."""
         lock = self.data / "serve.lock"

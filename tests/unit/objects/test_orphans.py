@@ -2,6 +2,7 @@
 
 import io
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -210,3 +211,40 @@ def test_garbage_that_cannot_go_keeps_nothing_else(
     assert stored(service) == stuck
     assert sweep(service, now_ms=1 << 60) == 2
     assert stored(service) == []
+
+
+def test_a_sweep_that_races_with_writers_takes_nothing_that_is_published(
+    service: ObjectService, bucket: Bucket
+) -> None:
+    """The fence is at this very moment all the time, so uploads that are under way are overtaken by it."""
+    published: list[str] = []
+    refused: list[str] = []
+    ends = threading.Event()
+
+    def write(name: str) -> None:
+        number = 0
+        while not ends.is_set():
+            key = f"{name}{number}"
+            number += 1
+            try:
+                put(service, bucket, key, key.encode() + FILE)
+            except StoreUnavailable:
+                refused.append(key)
+            else:
+                published.append(key)
+
+    writers = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in writers:
+        thread.start()
+    removed = 0
+    deadline = time.monotonic() + 60
+    while (len(published) < 100 or removed < 20) and time.monotonic() < deadline:
+        fence_now(service)
+        removed += sweep_orphans(service, 1, whole=True).removed
+    ends.set()
+    for thread in writers:
+        thread.join()
+    assert len(published) >= 100
+    assert len(refused) >= removed >= 20
+    for key in published:
+        assert read(service, bucket, key) == key.encode() + FILE
