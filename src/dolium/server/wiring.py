@@ -59,10 +59,11 @@ def serve_options(settings: Settings) -> ServeOptions:
     )
 
 
-def _render_refusal(refusal: Refusal) -> tuple[bytes, bytes]:
+def _render_refusal(refusal: Refusal) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """The server's own refusals look like those of S3, so that clients tell their people the reason."""
     request_id = secrets.token_hex(8).upper()
-    return b"application/xml", error_document(refusal.code, refusal.message, "", request_id, {})
+    headers = [(b"content-type", b"application/xml"), (b"x-amz-request-id", request_id.encode("ascii"))]
+    return headers, error_document(refusal.code, refusal.message, "", request_id, {})
 
 
 @dataclass(frozen=True, slots=True)

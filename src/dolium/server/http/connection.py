@@ -305,8 +305,7 @@ class Connection(asyncio.Protocol):
         if refusal is None or self._lost:
             return
         options = self.server.options
-        kind, body = options.render_refusal(refusal)
-        fields = [(b"content-type", kind)]
+        fields, body = options.render_refusal(refusal)
         if refusal.status == 503:
             fields.append((b"retry-after", b"%d" % options.retry_after))
         head = write_head(

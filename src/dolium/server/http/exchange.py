@@ -341,11 +341,10 @@ class Exchange:
 
     def answer(self, refusal: Refusal, headers: Headers | None = None) -> None:
         """The server's own answer, in place of the app's."""
-        kind, body = self._connection.server.options.render_refusal(refusal)
+        fields, body = self._connection.server.options.render_refusal(refusal)
         self._status = refusal.status
         self.close = self.close or refusal.close
-        fields = [(b"content-type", kind), *(headers or ())]
-        self._write_head(refusal.status, fields, len(body))
+        self._write_head(refusal.status, [*fields, *(headers or ())], len(body))
         self._write(body)
         self.done = True
         self._close()

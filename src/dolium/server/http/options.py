@@ -29,9 +29,9 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-def plain_text(refusal: Refusal) -> tuple[bytes, bytes]:
-    """(content type, body) of a refusal, for whoever asked."""
-    return b"text/plain; charset=utf-8", f"{refusal.code}: {refusal.message}\n".encode()
+def plain_text(refusal: Refusal) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """(headers, body) of a refusal, for whoever asked."""
+    return [(b"content-type", b"text/plain; charset=utf-8")], f"{refusal.code}: {refusal.message}\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +70,5 @@ class HttpOptions:
     retry_after: int = 1
     tick: float = 1.0
     """How often deadlines are looked at; a deadline is late by at most one tick."""
-    render_refusal: Callable[[Refusal], tuple[bytes, bytes]] = plain_text
-    """(content type, body) of the server's own answers."""
+    render_refusal: Callable[[Refusal], tuple[list[tuple[bytes, bytes]], bytes]] = plain_text
+    """(headers, body) of the server's own answers."""

@@ -278,12 +278,14 @@ def test_500_slow_ones_do_not_hold_up_the_others(serve: Serve) -> None:
 
 
 def test_refusals_may_speak_the_apps_language(serve: Serve) -> None:
-    def render(refusal: Refusal) -> tuple[bytes, bytes]:
-        return b"application/xml", f"<Code>{refusal.code}</Code>".encode()
+    def render(refusal: Refusal) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        headers = [(b"content-type", b"application/xml"), (b"x-amz-request-id", b"A1")]
+        return headers, f"<Code>{refusal.code}</Code>".encode()
 
     live = serve(Recorder(), render_refusal=render)
     found = live.ask(b"GET / HTTP/1.1\r\n\r\n")
     assert (found.get(b"content-type"), found.body) == (b"application/xml", b"<Code>BadRequest</Code>")
+    assert found.get(b"x-amz-request-id") == b"A1"
 
 
 def test_draining_ends_idle_connections_and_finishes_requests(serve: Serve) -> None:
