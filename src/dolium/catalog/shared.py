@@ -12,6 +12,7 @@ import fcntl
 import mmap
 import os
 import threading
+import time
 from pathlib import Path
 
 __all__ = ["SharedNumbers"]
@@ -61,8 +62,8 @@ class SharedNumbers:
                 self._words[_SEQUENCE] = max(
                     self._words[_SEQUENCE], self._words[_COMMITTED], committed_sequence
                 )
-                # Whoever died between its commit and its own bump is made good here.
-                self._words[_GENERATION] += 1
+                # It is our turn, so whoever was in the midst of a change has died.
+                self.end_change()
             finally:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
 
@@ -85,15 +86,24 @@ class SharedNumbers:
         return number
 
     def generation(self) -> int:
-        return self._words[_GENERATION]
+        """Changes with every change. While one is being committed, and after a process died in that, it is another
+        each time: what is read then must not be remembered.
+        """
+        generation = self._words[_GENERATION]
+        return -time.monotonic_ns() if generation & 1 else generation
 
-    def bump_generation(self) -> None:
-        with self._lock:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-            try:
-                self._words[_GENERATION] += 1
-            finally:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
+    def begin_change(self) -> None:
+        """Before the commit of what others remember; called, as `end_change`, in the turn of whoever commits."""
+        self._words[_GENERATION] |= 1
+
+    @property
+    def changing(self) -> bool:
+        """Asked in a turn: whether it is one's own change, or of one who died in it."""
+        return bool(self._words[_GENERATION] & 1)
+
+    def end_change(self) -> None:
+        """It is committed, or it is not and never will be."""
+        self._words[_GENERATION] = (self._words[_GENERATION] | 1) + 1
 
     def close(self) -> None:
         with self._lock:

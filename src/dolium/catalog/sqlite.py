@@ -430,6 +430,8 @@ class SqliteDatabase(Database):
                 "UPDATE book SET sequence = max(sequence, $1), batch = $2 WHERE id = 1", tx.sequence, name
             )
             reach("catalog.filled")
+            if tx.touched:
+                self._numbers.begin_change()
         except apsw.Error as error:
             self._reopen()
             raise _unavailable(error) from error
@@ -438,12 +440,13 @@ class SqliteDatabase(Database):
             connection.run("COMMIT")
         except apsw.Error as error:
             if not self._is_committed(name):
+                self._numbers.end_change()
                 raise _unavailable(error) from error
         self._note_commit(time.perf_counter() - began)
         reach("catalog.committed")
         self._numbers.committed(tx.sequence)
-        if tx.touched:
-            self._numbers.bump_generation()
+        if self._numbers.changing:
+            self._numbers.end_change()
             reach("catalog.touched")
         return outcomes
 

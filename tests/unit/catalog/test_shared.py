@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dolium.catalog import fences, shared
+from dolium.catalog import fences, shared, sqlite
 from dolium.catalog.shared import SharedNumbers
 from dolium.catalog.sqlite import SqliteDatabase
 
@@ -23,10 +23,28 @@ def test_numbers_only_grow_and_are_shared(file: Path) -> None:
     one.committed(handed[2])
     one.committed(handed[0])
     assert other.highest_committed() == handed[2]
-    before = other.generation()
-    one.bump_generation()
-    assert other.generation() == before + 1
     one.close()
+    other.close()
+
+
+def test_a_change_is_seen_by_all_and_nothing_is_remembered_meanwhile(file: Path) -> None:
+    one, other = SharedNumbers(file, committed_sequence=0), SharedNumbers(file, committed_sequence=0)
+    before = other.generation()
+    assert other.generation() == before
+    one.begin_change()
+    meanwhile = {other.generation() for _ in range(10)}
+    assert before not in meanwhile
+    assert other.changing
+    one.end_change()
+    after = other.generation()
+    assert after == other.generation()
+    assert after not in {before, *meanwhile}
+    one.begin_change()
+    one.close()
+    # It died there. Whoever comes next ends the change.
+    third = SharedNumbers(file, committed_sequence=0)
+    assert other.generation() == third.generation() != after
+    third.close()
     other.close()
 
 
@@ -92,3 +110,25 @@ def test_an_older_catalog_is_found_out_once(tmp_path: Path, keeps_its_file: bool
     assert loss.covers(loss.before_ns - 1, None)
     assert not loss.covers(loss.before_ns - 1, seen)
     assert not loss.covers(loss.before_ns, seen + 1)
+
+
+def test_while_a_change_is_committed_nobody_remembers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, other = SqliteDatabase(tmp_path), SqliteDatabase(tmp_path)
+    run = sqlite._Connection.run
+    during: list[int] = []
+
+    def watched(connection: sqlite._Connection, sql: str, *values: object) -> None:
+        if sql == "COMMIT":
+            during.extend(other.generation() for _ in range(2))
+        run(connection, sql, *values)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sqlite._Connection, "run", watched)
+    database.write(lambda tx: tx.next_sequence())
+    assert len(set(during)) == 1, "nothing changed that anybody remembers"
+    during.clear()
+    database.write(lambda tx: tx.touch())
+    assert len({*during, other.generation()}) == 3
+    database.close()
+    other.close()
