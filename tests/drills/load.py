@@ -96,9 +96,9 @@ class Load:
 
     def _may_go(self, worker: Worker) -> bool:
         with self._changed:
-            while not self._going and not self._ends:
+            if not self._going:
                 self._resting.add(worker.name)
                 self._changed.notify_all()
-                self._changed.wait()
-            self._resting.discard(worker.name)
+                self._changed.wait_for(lambda: self._going or self._ends)
+                self._resting.discard(worker.name)
             return not self._ends

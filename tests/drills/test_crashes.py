@@ -1,5 +1,9 @@
 """Killed at every step of every operation, under load: nothing that was acknowledged is lost, and nothing is half."""
 
+import os
+import random
+import signal
+
 import pytest
 
 from dolium.testing.checker import check
@@ -29,14 +33,18 @@ def test_killed(stage: Stage, operation: str, path: tuple[str, ...]) -> None:
     # Then all of them.
     crashes.arm(*path, group=server.pid)
     crashes.wait()
+    crashes.disarm()
+    start_again(stage)
+
+
+def start_again(stage: Stage) -> None:
+    """End what may still be there, and compare what is left with what was acknowledged."""
+    server, load = stage.server, stage.load
     server.kill()
     load.pause()
-    report = check(server.data)
-    assert report.problems == []
-    crashes.disarm()
+    assert check(server.data).problems == []
     after = swept(server.data)
-    assert after.problems == []
-    assert after.leftovers == []
+    assert (after.problems, after.leftovers) == ([], [])
     server.start()
     load.verify()
 
@@ -52,9 +60,16 @@ def test_the_parent_alone_is_killed(stage: Stage) -> None:
     load.work(_BETWEEN)
     load.pause()
     load.verify()
-    server.kill()
-    assert check(server.data).problems == []
-    after = swept(server.data)
-    assert (after.problems, after.leftovers) == ([], [])
-    server.start()
-    load.verify()
+    start_again(stage)
+
+
+def test_killed_at_any_moment(stage: Stage) -> None:
+    """Where nobody thought of a point. `DOLIUM_DRILL_ROUNDS` says how often, if not eight times."""
+    server, load = stage.server, stage.load
+    load.favour("")
+    for _ in range(int(os.environ.get("DOLIUM_DRILL_ROUNDS", "8"))):
+        load.resume()
+        load.work(random.randrange(_BETWEEN))
+        os.kill(random.choice(server.workers), signal.SIGKILL)
+        load.work(random.randrange(_BETWEEN))
+        start_again(stage)

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import apsw
 import pytest
 
 from dolium.cli.main import main
@@ -34,7 +35,9 @@ def test_what_an_older_catalog_does_not_know_is_kept(
         client.make_bucket("climate")
         client.put("climate", "old", FILE)
     backup = tmp_path / "backup.sqlite"
-    shutil.copy2(server.data / "catalog.sqlite", backup)
+    connection = apsw.Connection(str(server.data / "catalog.sqlite"))
+    connection.execute("VACUUM INTO ?", (str(backup),)).fetchall()
+    connection.close()
     server.start()
     client.put("climate", "new", FILE + b"new")
     upload = client.begin("climate", "parts")

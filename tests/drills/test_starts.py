@@ -1,5 +1,6 @@
 """Killed while it starts: for the first time, on a catalog of an older schema, and on what a crash has left."""
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from dolium.testing.server import LiveServer, NotReadyError
 from tests.drills.conftest import CONFIG, swept
 from tests.drills.points import AT_A_START, IN_A_SWEEP
 from tests.drills.wire import BrokenError, DownError
-from tests.s3.client import Client
+from tests.s3.client import Client, head_of
+from tests.s3.signing import sign_v4
 
 FILE = b"larger than what lies in the catalog " * 1000
 
@@ -138,6 +140,17 @@ def test_a_sweep_beside_the_service_leaves_uploads_alone(server: LiveServer) -> 
         client.make_bucket("busy")
         upload = client.begin("busy", "key")
         etag = client.put_part("busy", "key", upload, 1, FILE)
-        assert swept(server.data).problems == []
+        body = FILE * 100
+        half = len(body) // 2
+        signed, _ = sign_v4(server.http, "PUT", "/busy/slow", {"content-length": str(len(body))})
+        with socket.create_connection(
+            ("127.0.0.1", int(server.http.host.rpartition(":")[2])), timeout=20
+        ) as slow:
+            slow.sendall(head_of("PUT", "/busy/slow", signed) + body[:half])
+            assert until(lambda: len(stored(server)) == 2)
+            assert swept(server.data).problems == []
+            slow.sendall(body[half:])
+            assert slow.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert client.get("busy", "slow") == body
         assert client.complete("busy", "key", upload, {1: etag}).status == 200
         assert client.get("busy", "key") == FILE

@@ -111,9 +111,11 @@ class Worker:
         for _ in range(50):
             try:
                 answer = self._ask("GET", target(BUCKET, key), may=404)
-            except (BrokenError, DownError):
+            except BrokenError:
                 time.sleep(0.01)
                 continue
+            except DownError:
+                return
             self.known.see(key, answer)
             return
 

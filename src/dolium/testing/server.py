@@ -102,6 +102,12 @@ class LiveServer:
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
+    @property
+    def workers(self) -> list[int]:
+        """The processes that answer."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
     def __enter__(self) -> Self:
         self.start()
         return self
