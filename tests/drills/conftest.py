@@ -58,6 +58,19 @@ def stage(_stages: list[Stage], tmp_path_factory: pytest.TempPathFactory) -> Ite
     _stages.append(stage)
 
 
+@pytest.fixture
+def crashes(tmp_path: Path) -> Crashes:
+    return Crashes(tmp_path / "crashes")
+
+
+@pytest.fixture
+def server(tmp_path: Path, crashes: Crashes) -> Iterator[LiveServer]:
+    """Of this test alone, not started; whatever the test leaves running is ended."""
+    server = LiveServer(tmp_path, config=CONFIG, environment=crashes.environment)
+    yield server
+    server.kill()
+
+
 def swept(data: Path) -> Report:
     """What is left after all sweeps, while nobody serves the folder."""
     assert main(["store", "sweep", "--data", str(data)]) == 0

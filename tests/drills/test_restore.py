@@ -11,7 +11,6 @@ from dolium.cli.main import main
 from dolium.testing.checker import check
 from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer, NotReadyError
-from tests.drills.conftest import CONFIG
 from tests.drills.points import AFTER_A_RESTORE
 from tests.s3.client import Client
 
@@ -26,15 +25,13 @@ def _orphans(data: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, o
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["in its folder", "on another machine"])
 def test_what_an_older_catalog_does_not_know_is_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], elsewhere: bool
+    server: LiveServer, crashes: Crashes, capsys: pytest.CaptureFixture[str], elsewhere: bool
 ) -> None:
-    crashes = Crashes(tmp_path / "crashes")
-    server = LiveServer(tmp_path, config=CONFIG, environment=crashes.environment)
     client = Client(server.http)
     with server:
         client.make_bucket("climate")
         client.put("climate", "old", FILE)
-    backup = tmp_path / "backup.sqlite"
+    backup = server.folder / "backup.sqlite"
     connection = apsw.Connection(str(server.data / "catalog.sqlite"))
     connection.execute("VACUUM INTO ?", (str(backup),)).fetchall()
     connection.close()

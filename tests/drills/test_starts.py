@@ -11,23 +11,13 @@ import pytest
 from dolium.testing.checker import check
 from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer, NotReadyError
-from tests.drills.conftest import CONFIG, swept
+from tests.drills.conftest import swept
 from tests.drills.points import AT_A_START, IN_A_SWEEP
 from tests.drills.wire import BrokenError, DownError
 from tests.s3.client import Client, head_of
 from tests.s3.signing import sign_v4
 
 FILE = b"larger than what lies in the catalog " * 1000
-
-
-@pytest.fixture
-def crashes(tmp_path: Path) -> Crashes:
-    return Crashes(tmp_path / "crashes")
-
-
-@pytest.fixture
-def server(tmp_path: Path, crashes: Crashes) -> LiveServer:
-    return LiveServer(tmp_path, config=CONFIG, environment=crashes.environment)
 
 
 def start_killed_at(server: LiveServer, crashes: Crashes, point: str) -> None:
