@@ -244,7 +244,7 @@ def test_a_sweep_that_races_with_writers_takes_nothing_that_is_published(
     ends.set()
     for thread in writers:
         thread.join()
-    assert len(published) >= 100
+    assert len(published) >= 10
     assert len(refused) >= removed >= 1
     for key in published:
         assert read(service, bucket, key) == key.encode() + FILE
