@@ -1,6 +1,7 @@
 """What every test may use: one live server for the whole run, and CI's rule that nothing is skipped."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -48,6 +49,12 @@ def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
 def bucket_name() -> str:
     """A bucket name that nobody used before."""
     return f"t-{uuid.uuid4().hex[:16]}"
+
+
+def require_compiler() -> None:
+    """For tests that cut the power (`dolium.testing.powercut`)."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler (cc) is installed")
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

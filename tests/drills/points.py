@@ -5,7 +5,7 @@ The last name of a path is where it ends; the ones before say in the midst of wh
 
 from typing import Final
 
-__all__ = ["AFTER_A_RESTORE", "AT_A_START", "IN_A_SWEEP", "UNDER_LOAD"]
+__all__ = ["AFTER_A_RESTORE", "AT_A_POWER_CUT", "AT_A_START", "IN_A_SWEEP", "UNDER_LOAD"]
 
 Path = tuple[str, ...]
 
@@ -70,3 +70,18 @@ AT_A_START: Final = (
 IN_A_SWEEP: Final = ("orphans.deleted", "orphans.walked")
 
 AFTER_A_RESTORE: Final = ("catalog.replaced",)
+
+AT_A_POWER_CUT: Final[list[tuple[str, Path]]] = [
+    ("file", ("put.reserved", "disk.named")),
+    ("file", ("put.reserved", "disk.settled")),
+    ("wide", ("disk.sidecar",)),
+    ("small", ("object.body", "catalog.filled")),
+    ("small", ("object.body", "catalog.committed")),
+    ("upload", ("complete.manifest",)),
+    ("upload", ("part.entered", "catalog.committed")),
+    ("copy", ("copy.shared", "catalog.committed")),
+    ("", ("disk.removed",)),
+    ("", ("sweep.deleted",)),
+    ("", ("sweep.forgotten",)),
+]
+"""Where something has just been synced, or is the next to be."""

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from dolium.errors import Conflict
+from dolium.stores.leaves.disk_identity import make_folder
 
 __all__ = ["claim"]
 
@@ -18,7 +19,7 @@ def claim(folder: Path, *, patience: float = 0.0) -> int:
     Where the process that claimed it is gone and only its workers still end, wait for them `patience` seconds.
     Raises Conflict.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder, 0o700)
     fd = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + patience
     while not _try_lock(fd):

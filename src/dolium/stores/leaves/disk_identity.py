@@ -19,7 +19,7 @@ from dolium.crashpoints import reach
 from dolium.errors import StoreUnavailable
 from dolium.stores.leaves import disk_temporary, syscalls
 
-__all__ = ["FORMAT", "NAME", "TEMPORARY", "Identity", "initialise"]
+__all__ = ["FORMAT", "NAME", "TEMPORARY", "Identity", "initialise", "make_folder"]
 
 NAME: Final = ".dolium-store.json"
 TEMPORARY: Final = ".dolium-tmp"
@@ -36,8 +36,8 @@ def initialise(root: Path) -> str:
     identity file is there that cannot be used.
     """
     root = Path(os.path.realpath(root))
-    _make(root)
-    _make(root / TEMPORARY)
+    make_folder(root)
+    make_folder(root / TEMPORARY)
     path = root / NAME
     if not path.exists():
         name = disk_temporary.begin()
@@ -50,8 +50,19 @@ def initialise(root: Path) -> str:
         finally:
             disk_temporary.end(name)
         reach("identity.placed")
-        _sync(root)
+    _sync(root)  # also if it was there: whoever placed it may not have come to that
     return Identity(str(root), expected="", store_id=root.name).require()
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make it and those above it, with their names on the disk: else a power cut takes all that will be in it.
+
+    They are synced also where they are there: whoever made them may not have come to that. Raises OSError.
+    """
+    if not folder.parent.is_dir():
+        make_folder(folder.parent)
+    folder.mkdir(mode, exist_ok=True)
+    _sync(folder.parent)
 
 
 class Identity:
@@ -97,14 +108,6 @@ class Identity:
         return StoreUnavailable(self._store_id, message)
 
 
-def _make(folder: Path) -> None:
-    """The folder and those above it, with their entries on the disk."""
-    if not folder.is_dir():
-        _make(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
-
-
 def _place(fresh: Path, path: Path) -> None:
     """Give the file its name if nobody was faster; where there are no hard links the last one wins."""
     try:
@@ -120,7 +123,11 @@ def _place(fresh: Path, path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        os.sync()  # a folder above ours that we may not list: this needs no leave
+        return
     try:
         syscalls.fsync(descriptor)
     finally:

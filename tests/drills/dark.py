@@ -1,0 +1,71 @@
+"""A server on a disk that loses power."""
+
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from dolium.testing.checker import check
+from dolium.testing.crashes import Crashes
+from dolium.testing.powercut import Powercut
+from dolium.testing.server import LiveServer
+from tests.drills.conftest import CONFIG, swept
+from tests.drills.load import Load
+from tests.drills.program import changed
+
+__all__ = ["Dark", "dark_server"]
+
+
+@dataclass(slots=True)
+class Dark:
+    """Not started at first. `load`: its clients, once there are some."""
+
+    server: LiveServer
+    crashes: Crashes
+    disk: Powercut
+    load: Load | None = None
+
+    def start(self) -> None:
+        self.disk.settle()
+        self.server.start()
+
+    def start_under_load(self) -> Load:
+        self.start()
+        self.load = Load(self.server.http, clients=6, seed=random.randrange(1 << 30))
+        return self.load
+
+    def cut(self, torn: int | None = None) -> None:
+        """End it, and lose what was not synced; of a torn disk, which `torn` is the seed of, any of it."""
+        self.server.kill()
+        if self.load is not None:
+            self.load.pause()
+        self.disk.cut(None if torn is None else random.Random(torn))
+
+    def cut_and_compare(self, torn: int | None = None) -> None:
+        """All that was acknowledged is there, and nothing is half."""
+        assert self.load is not None
+        try:
+            self.cut(torn)
+            assert check(self.server.data).problems == []
+            if torn is None:  # else the service is the first to open the folder
+                after = swept(self.server.data)
+                assert (after.problems, after.leftovers) == ([], [])
+            self.start()
+            self.load.verify()
+        except AssertionError as failure:
+            failure.add_note(f"seed of the torn disk: {torn}")
+            raise
+
+    def end(self) -> None:
+        if self.load is not None:
+            self.load.end()
+        self.server.kill()
+
+
+def dark_server(folder: Path, library: Path, *, change: str = "", config: str = CONFIG) -> Dark:
+    """`change`: of `program.py`."""
+    crashes = Crashes(folder / "crashes")
+    disk = Powercut(folder / "data", folder / "shadow", library)
+    program = changed(change) if change else (sys.executable, "-m", "dolium")
+    environment = crashes.environment | disk.environment
+    return Dark(LiveServer(folder, config=config, environment=environment, program=program), crashes, disk)
