@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dolium.testing.powercut import compile_library
 from dolium.testing.server import LiveServer, Site
 
 CI = os.environ.get("DOLIUM_CI") == "1"
@@ -51,10 +52,12 @@ def bucket_name() -> str:
     return f"t-{uuid.uuid4().hex[:16]}"
 
 
-def require_compiler() -> None:
-    """For tests that cut the power (`dolium.testing.powercut`)."""
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is preloaded where the power is cut (`dolium.testing.powercut`)."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler (cc) is installed")
+    return compile_library(tmp_path_factory.mktemp("library"))
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

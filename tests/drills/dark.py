@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from dolium.testing.checker import check
+from dolium.testing.checker import Report, check
 from dolium.testing.crashes import Crashes
 from dolium.testing.powercut import Powercut
 from dolium.testing.server import LiveServer
@@ -46,10 +46,11 @@ class Dark:
         assert self.load is not None
         try:
             self.cut(torn)
-            assert check(self.server.data).problems == []
+            _require_sound(check(self.server.data))
             if torn is None:  # else the service is the first to open the folder
                 after = swept(self.server.data)
-                assert (after.problems, after.leftovers) == ([], [])
+                _require_sound(after)
+                assert not after.leftovers, after.leftovers
             self.start()
             self.load.verify()
         except AssertionError as failure:
@@ -60,6 +61,12 @@ class Dark:
         if self.load is not None:
             self.load.end()
         self.server.kill()
+
+
+def _require_sound(report: Report) -> None:
+    assert not report.problems, "\n".join(report.problems)
+    assert not report.unseen, f"deleted and forgotten, and there again: {report.unseen}"
+    assert not report.losses, f"it takes itself for a catalog that was brought back: {report.losses}"
 
 
 def dark_server(folder: Path, library: Path, *, change: str = "", config: str = CONFIG) -> Dark:

@@ -1,6 +1,6 @@
 """The real program with one thing of it changed: `python program.py CHANGE serve ...`.
 
-Drills of power cuts must go red on most of these (`test_powercuts_red.py`); `small-log` is only in more of a hurry.
+A drill that cuts the power must go red on most of these; `small-log` only makes the catalog busier.
 """
 
 import os
@@ -10,45 +10,50 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
 from dolium.catalog import sqlite
+from dolium.catalog.database import Row, Value
 from dolium.catalog.sqlite import SqliteOptions
 from dolium.cli.main import main
-from dolium.stores.leaves import syscalls
+from dolium.stores.leaves.disk_volume import Volume
 
-__all__ = ["CHANGES", "changed"]
+__all__ = ["changed"]
 
 
 def changed(name: str) -> tuple[str, ...]:
     """The program, for a LiveServer."""
-    assert name in CHANGES
+    assert name in _CHANGES
     return (sys.executable, __file__, name)
 
 
 def _small_log() -> None:
-    """A checkpoint every few commits, so that it is met: usually one takes hundreds."""
-    vars(sqlite)["SqliteOptions"] = partial(SqliteOptions, checkpoint_pages=40)
+    """A checkpoint every few commits; usually one takes hundreds."""
+    mock.patch.object(sqlite, "SqliteOptions", partial(SqliteOptions, checkpoint_pages=40)).start()
 
 
 def _normal() -> None:
-    """A commit is not synced."""
-    connection = vars(sqlite)["_Connection"]
-    run = connection.all
-    connection.all = lambda self, sql, *values: run(self, sql.replace("= FULL", "= NORMAL"), *values)
+    """SQLite does not sync a commit."""
+    run = sqlite._Connection.all
+
+    def run_otherwise(self: sqlite._Connection, sql: str, *values: Value) -> list[Row]:
+        return run(self, sql.replace("synchronous = FULL", "synchronous = NORMAL"), *values)
+
+    mock.patch.object(sqlite._Connection, "all", run_otherwise).start()
 
 
-def _leave_out(which: Callable[[int], bool]) -> None:
+def _leave_out(is_left_out: Callable[[int], bool]) -> None:
     """The disk leaf does not sync these."""
-    fsync = syscalls.fsync
+    sync = Volume.sync
 
-    def sync(descriptor: int) -> None:
-        if not which(os.fstat(descriptor).st_mode):
-            fsync(descriptor)
+    def sync_others(self: Volume, descriptor: int) -> None:
+        if not is_left_out(os.fstat(descriptor).st_mode):
+            sync(self, descriptor)
 
-    vars(syscalls)["fsync"] = sync
+    mock.patch.object(Volume, "sync", sync_others).start()
 
 
-CHANGES: Final[dict[str, Callable[[], None]]] = {
+_CHANGES: Final[dict[str, Callable[[], None]]] = {
     "small-log": _small_log,
     "commit-not-synced": _normal,
     "file-not-synced": partial(_leave_out, stat.S_ISREG),
@@ -57,5 +62,5 @@ CHANGES: Final[dict[str, Callable[[], None]]] = {
 
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).parent))
-    CHANGES[sys.argv.pop(1)]()
+    _CHANGES[sys.argv.pop(1)]()
     sys.exit(main())

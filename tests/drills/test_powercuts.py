@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from dolium.testing.checker import check
-from dolium.testing.powercut import compile_library
-from tests.conftest import require_compiler
 from tests.drills.dark import Dark, dark_server
 from tests.drills.points import AT_A_POWER_CUT
 from tests.drills.test_starts import FILE, start_killed_at
@@ -17,12 +15,6 @@ from tests.s3.client import Client
 
 _BETWEEN = 80
 """Operations before each cut."""
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require_compiler()
-    return compile_library(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +105,25 @@ def test_a_start_syncs_what_one_that_was_killed_did_not(new: Dark, point: str) -
     new.start()
     assert client.get("first", "small") == b"small"
     client.put("first", "file", FILE)
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ("commit-not-synced", "should be one of|is not listed|NoSuch|not in"),
+        ("file-not-synced", r"has 0 bytes|is described as \{\}"),
+        ("folder-not-synced", "has lost its"),
+    ],
+)
+def test_the_drill_sees_a_sync_that_is_left_out(
+    library: Path, tmp_path: Path, change: str, seen: str
+) -> None:
+    dark = dark_server(tmp_path, library, change=change)
+    try:
+        load = dark.start_under_load()
+        load.resume()
+        load.work(_BETWEEN)
+        with pytest.raises(AssertionError, match=seen):
+            dark.cut_and_compare()
+    finally:
+        dark.end()

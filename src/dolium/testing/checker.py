@@ -13,7 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -38,6 +40,8 @@ Name = tuple[int, str]
 class Report:
     """`problems`: promises that are broken, whatever happened before. The others are what a crash may leave and a
     sweep takes away: garbage that is listed, blobs that nothing names, temporary files, descriptions of no blob.
+    `losses`: the sequences from which on the catalog was found to know nothing, as one that was brought back.
+    `unseen`: the orphans that are so old that the next start does not look for them.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -45,6 +49,8 @@ class Report:
     orphans: list[str] = field(default_factory=list)
     temporaries: list[str] = field(default_factory=list)
     sidecars: list[str] = field(default_factory=list)
+    losses: list[int] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
 
     @property
     def leftovers(self) -> list[str]:
@@ -72,6 +78,8 @@ def check(data: Path, store: Path | None = None) -> Report:
     report.temporaries.extend(disk.temporaries)
     report.temporaries.extend(sorted(path.name for path in data.glob(".master.key.*")))
     report.sidecars.extend(sorted(disk.sidecars.keys() - disk.blobs))
+    report.losses.extend(book.losses)
+    report.unseen.extend(key for key in report.orphans if _written_ns(key) < book.walked_ns)
     return report
 
 
@@ -106,6 +114,8 @@ class _Book:
             self.parts[part["upload"]].append(part)
         self.shared = {(row["store_id"], row["blob_key"]): row["refs"] for row in rows("shared_blobs")}
         self.garbage = rows("garbage")
+        self.losses = [row["sequence"] for row in rows("losses")]
+        self.walked_ns = min((row["walked_ns"] for row in rows("stores")), default=0)
         self.bucket_usage = {row["bucket_id"]: (row["objects"], row["bytes"]) for row in rows("bucket_usage")}
         self.tenancy_usage = {
             row["tenancy_id"]: (row["objects"], row["bytes"]) for row in rows("tenancy_usage")
@@ -283,6 +293,12 @@ def _parts(book: _Book, disk: _Disk) -> Iterator[str]:
                 complaint = f"is described as {facts}, and is {true}"
             if complaint:
                 yield f"part {part['number']} of upload {upload} {complaint}"
+
+
+def _written_ns(key: str) -> int:
+    """When the upload of a blob began, which its name tells; what is not of dolium's making is not looked for."""
+    time = key.rpartition("/")[2].partition("-")[0]
+    return int(time, 16) if re.fullmatch("[0-9a-f]{16}", time) else sys.maxsize
 
 
 def _json(text: str | bytes) -> Row:

@@ -142,3 +142,19 @@ def test_what_a_crash_leaves_is_told(data: Path) -> None:
     assert report.leftovers == [
         f"orphan {garbage}", "temporary half", "temporary .master.key.0", f"sidecar {inside}/gone"
     ]  # fmt: skip
+
+
+def test_what_the_next_start_does_not_look_for_is_told(data: Path) -> None:
+    [garbage] = check(data).garbage
+    run(data, "DELETE FROM garbage")
+    (data / "store" / "README").touch()
+    assert check(data).unseen == []
+    run(data, "UPDATE stores SET walked_ns = 9000000000000000000")
+    report = check(data)
+    assert (report.unseen, report.orphans) == ([garbage], [garbage, "README"])
+
+
+def test_a_catalog_that_takes_itself_for_an_older_one_is_told(data: Path) -> None:
+    assert check(data).losses == []
+    run(data, "INSERT INTO losses (sequence, before_ns, found_ms) VALUES (7, 0, 0)")
+    assert check(data).losses == [7]

@@ -8,8 +8,7 @@ from random import Random
 
 import pytest
 
-from dolium.testing.powercut import NotNotedError, Powercut, compile_library
-from tests.conftest import require_compiler
+from dolium.testing.powercut import NotNotedError, Powercut
 
 PREPARED = """
 import fcntl, mmap, os, sys
@@ -24,12 +23,6 @@ def write(path, data):
     with open(path, "wb") as file:
         file.write(data)
 """
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require_compiler()
-    return compile_library(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture
@@ -88,7 +81,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 def test_the_strictest_disk(disk: Powercut, code: str, left: dict[str, bytes | bool | None]) -> None:
     run(disk, code)
     disk.cut()
-    expected: dict[str, bytes | bool | None] = {"old": b"old", "sub": None} | left
+    expected = {"old": b"old", "sub": None, **left}
     assert tree(disk.data) == {name: data for name, data in expected.items() if data is not False}
 
 
