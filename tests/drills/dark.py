@@ -46,6 +46,7 @@ class Dark:
         assert self.load is not None
         try:
             self.cut(torn)
+            assert self.server.data.exists(), "the disk does not know the data folder"
             _require_sound(check(self.server.data))
             if torn is None:  # else the service is the first to open the folder
                 after = swept(self.server.data)

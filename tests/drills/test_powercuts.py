@@ -1,5 +1,6 @@
 """The power is cut: what was not synced is gone, what was acknowledged is there."""
 
+import contextlib
 import os
 import random
 from collections.abc import Iterator
@@ -105,6 +106,21 @@ def test_a_start_syncs_what_one_that_was_killed_did_not(new: Dark, point: str) -
     new.start()
     assert client.get("first", "small") == b"small"
     client.put("first", "file", FILE)
+
+
+def test_what_is_deleted_and_forgotten_does_not_come_back(new: Dark) -> None:
+    """Nobody would look for it if it is old."""
+    new.start()
+    client = Client(new.server.http)
+    client.make_bucket("first")
+    client.put("first", "file", FILE)
+    new.crashes.arm("sweep.forgotten", group=new.server.pid)
+    with contextlib.suppress(OSError):  # the sweep may be faster than the answer
+        client.ask("DELETE", "/first/file")
+    new.crashes.wait()
+    new.cut()
+    report = check(new.server.data)
+    assert (report.problems, report.leftovers) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Whose tree it is: an unmounted disk is down, not empty."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import pytest
 
 from dolium.errors import StoreUnavailable
 from dolium.stores.leaves.disk import Disk, Options
-from dolium.stores.leaves.disk_identity import NAME, TEMPORARY
+from dolium.stores.leaves.disk_identity import NAME, TEMPORARY, make_folder
 from dolium.testing.disk_faults import failing_calls
 from dolium.testing.powers import keys, put
 
@@ -45,6 +46,33 @@ def test_initialise_makes_a_store_once(tmp_path: Path) -> None:
     assert Disk(Options(root, expected_uuid=uuid)).identify() == uuid
     assert json.loads((root / NAME).read_bytes()) == {"format": 1, "uuid": uuid}
     assert list((root / TEMPORARY).iterdir()) == []
+
+
+def test_initialise_syncs_what_one_that_was_killed_did_not(tmp_path: Path) -> None:
+    Disk.initialise(tmp_path / "disk")
+    with failing_calls("fsync") as calls:
+        Disk.initialise(tmp_path / "disk")
+    assert len(calls.made) == 3, (
+        "the entries of the folder, of the one for temporary files, and of the identity"
+    )
+
+
+def test_a_folder_above_that_cannot_be_opened_is_synced_with_all_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be entered, and not listed."""
+    opened, synced = os.open, []
+
+    def refuse(path: Path, flags: int) -> int:
+        if path == tmp_path:
+            raise PermissionError
+        return opened(path, flags)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "sync", lambda: synced.append("all"))
+    make_folder(tmp_path / "deep" / "folder")
+    assert synced == ["all"]
+    assert (tmp_path / "deep" / "folder").is_dir()
 
 
 def test_those_who_initialise_at_once_agree(tmp_path: Path) -> None:
