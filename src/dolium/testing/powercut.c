@@ -132,19 +132,17 @@ static int note_file(const char *folder, int fd, const struct stat *status)
     return done;
 }
 
-/* Its inode, kept; 0 if the entry is gone meanwhile. */
-static ino_t kept_inode(const char *folder, int parent, const char *name, mode_t *mode)
+/* What an entry of a folder is, and its inode kept. 0 if it is gone meanwhile. */
+static int keep_entry(const char *folder, int parent, const char *name, struct stat *status)
 {
-    struct stat status;
     int fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC); /* the close of such a one drops no lock */
     if (fd < 0)
         return errno == ENOENT ? 0 : fail(folder, name);
-    int kept = fstat(fd, &status) == 0 ? 1 : fail(folder, name);
-    if (kept > 0 && S_ISREG(status.st_mode))
-        kept = keep(folder, fd, status.st_ino);
+    int kept = fstat(fd, status) == 0 ? 1 : fail(folder, name);
+    if (kept > 0 && !S_ISDIR(status->st_mode))
+        kept = keep(folder, fd, status->st_ino);
     close(fd);
-    *mode = status.st_mode;
-    return kept > 0 ? status.st_ino : 0;
+    return kept;
 }
 
 static int note_folder(const char *folder, int fd, const struct stat *status)
@@ -161,12 +159,10 @@ static int note_folder(const char *folder, int fd, const struct stat *status)
     if (entries == NULL || list == NULL)
         return fail(folder, "a folder");
     for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-        mode_t mode;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        ino_t inode = kept_inode(folder, fd, entry->d_name, &mode);
-        if (inode != 0)
-            fprintf(list, "%ju %c %s%c", (uintmax_t)inode, S_ISDIR(mode) ? 'd' : 'f', entry->d_name, 0);
+        const char *name = entry->d_name;
+        struct stat found;
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && keep_entry(folder, fd, name, &found) > 0)
+            fprintf(list, "%ju %c %s%c", (uintmax_t)found.st_ino, S_ISDIR(found.st_mode) ? 'd' : 'f', name, 0);
     }
     if (fclose(list) != 0 || rename(next, path) != 0)
         fail(folder, "the names of a folder");
