@@ -16,6 +16,7 @@ from tests.s3.client import Client
 
 _BETWEEN = 80
 """Operations before each cut."""
+_ROUNDS = int(os.environ.get("DOLIUM_DRILL_ROUNDS", "6"))
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +57,13 @@ def test_cut_at(dark: Dark, operation: str, path: tuple[str, ...]) -> None:
     dark.cut_and_compare()
 
 
+@pytest.mark.timeout(60 + 15 * _ROUNDS)
 def test_cut_at_any_moment(library: Path, tmp_path: Path) -> None:
     """`DOLIUM_DRILL_ROUNDS` says how often, if not six times; every second time the disk is torn."""
     dark = dark_server(tmp_path, library, change="small-log")
     try:
         load = dark.start_under_load()
-        for number in range(int(os.environ.get("DOLIUM_DRILL_ROUNDS", "6"))):
+        for number in range(_ROUNDS):
             load.resume()
             load.work(random.randrange(2 * _BETWEEN))
             dark.cut_and_compare(random.randrange(1 << 30) if number % 2 else None)
