@@ -6,6 +6,7 @@
     master_key: env:DOLIUM_MASTER_KEY
     store: {root: /srv/objects, durability: strict, min_free: 10 GiB}
 
+In place of `store`, `stores` has a tree of stores in Galaxy's schema, or `stores_file` names a file that has.
 Every key is optional. Paths are relative to the folder of the file. Sizes and times take units.
 """
 
@@ -15,9 +16,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
+from dolium.config.galaxy import ReadStores, read_stores, read_stores_node
 from dolium.config.nodes import Where, choice, integer, items, seconds, size, text
 from dolium.config.settings import (
     LOG_LEVELS,
@@ -28,12 +29,40 @@ from dolium.config.settings import (
     parse_host_pattern,
     parse_listen,
 )
+from dolium.config.tree import compose, read_bytes
 from dolium.errors import ConfigError
 from dolium.values import Durability
 
 __all__ = ["read_settings"]
 
 _Read = Callable[[Where, Node], Any]
+
+
+def _read_stores_here(where: Where, node: Node) -> ReadStores:
+    return _complete(read_stores_node(node, where.file, where.environ, base=where.file.parent))
+
+
+def _read_stores_file(where: Where, node: Node) -> ReadStores:
+    """The file has its paths from the folder of `dolium.yml` too: Galaxy has them from its own root."""
+    return _complete(read_stores(where.path(node), where.environ, base=where.file.parent))
+
+
+def _complete(read: ReadStores) -> ReadStores:
+    """Raises ConfigError for what only a `galaxy.yml` could fill in."""
+    for leaf in read.spec.leaves():
+        need = ""
+        if leaf.kind == "disk" and leaf.galaxy.files_dir is None:
+            need = "files_dir"
+        elif leaf.cache is not None and leaf.cache.written and "path" not in (leaf.written["cache"] or ()):  # type: ignore[operator]
+            need = "path in cache"
+        if need:
+            raise ConfigError(
+                f"the store {leaf.id!r} needs a {need} here, where no galaxy.yml gives one",
+                file=leaf.place.file,
+                line=leaf.place.line,
+            )
+    return read
+
 
 # Key of the file -> (field of Settings, reader); a mapping is a section.
 _KEYS: dict[str, tuple[str, _Read] | dict[str, tuple[str, _Read]]] = {
@@ -49,6 +78,8 @@ _KEYS: dict[str, tuple[str, _Read] | dict[str, tuple[str, _Read]]] = {
         "durability": ("durability", lambda where, node: Durability(choice(*Durability)(where, node))),
         "min_free": ("min_free", size),
     },
+    "stores": ("stores", _read_stores_here),
+    "stores_file": ("stores_file", _read_stores_file),
     "inline_limit": ("inline_limit", size),
     "max_object": ("max_object", size),
     "garbage_grace": ("garbage_grace", seconds),
@@ -62,28 +93,19 @@ _KEYS: dict[str, tuple[str, _Read] | dict[str, tuple[str, _Read]]] = {
 def read_settings(file: Path, environ: Mapping[str, str]) -> Settings:
     """The defaults with what the file sets. Raises ConfigError with file and line."""
     where = Where(file, environ)
-    root = _compose(file)
+    root = compose(read_bytes(file), str(file))
     found: dict[str, Any] = {}
     if root is not None:
         _read_section(where, root, _KEYS, found)
+    trees = [key for key in ("stores", "stores_file") if key in found]
+    single = sorted({"store", "durability", "min_free"} & found.keys())
+    if len(trees) > 1 or (trees and single):
+        both = "stores and stores_file" if len(trees) > 1 else f"store and {trees[0]}"
+        raise ConfigError(f"{both} exclude each other; keep one", file=str(file))
+    for key in trees:
+        read: ReadStores = found.pop(key)
+        found |= {"stores": read.spec, "notices": read.notices}
     return override(Settings(), found)
-
-
-def _compose(file: Path) -> Node | None:
-    """The nodes of the one document, which know their lines; None for an empty file."""
-    try:
-        return yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=str(file)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError("is not UTF-8", file=str(file)) from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ConfigError(
-            f"is not YAML: {error.problem or error.context}", file=str(file), line=line
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError("is not YAML", file=str(file)) from error
 
 
 def _read_section(where: Where, node: Node, keys: Mapping[str, Any], found: dict[str, Any]) -> None:

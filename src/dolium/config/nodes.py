@@ -13,7 +13,18 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from dolium.errors import ConfigError
 from dolium.values import Secret
 
-__all__ = ["Reader", "Where", "choice", "integer", "items", "seconds", "size", "text"]
+__all__ = [
+    "Reader",
+    "Where",
+    "choice",
+    "integer",
+    "items",
+    "parse_size",
+    "read_secret",
+    "seconds",
+    "size",
+    "text",
+]
 
 T = TypeVar("T")
 
@@ -23,7 +34,7 @@ _UNITS = {
     "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
 }  # fmt: skip
 _TIMES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(r"(\d+)\s*([A-Za-z]*)")
+_SIZE = re.compile(r"([0-9]{1,30})\s*([A-Za-z]*)")
 
 
 class Where:
@@ -55,21 +66,31 @@ class Where:
 
     def secret(self, node: Node) -> Secret:
         """`env:NAME` or `file:PATH`; the secret itself never stands in the file."""
-        reference = text(self, node)
-        kind, _, rest = reference.partition(":")
-        if kind == "env" and rest:
-            found = self.environ.get(rest)
-            if not found:
-                raise self.wrong(node, f"the environment variable {rest} is not set")
-            return Secret(found)
-        if kind == "file" and rest:
-            try:
-                return Secret((self.file.parent / rest).read_text("utf-8").strip())
-            except OSError as error:
-                raise self.wrong(node, f"{rest} cannot be read: {error.strerror}") from error
-            except UnicodeDecodeError as error:
-                raise self.wrong(node, f"{rest} is not text") from error
-        raise self.wrong(node, "a secret is a reference, env:NAME or file:PATH, never the secret itself")
+        try:
+            found = read_secret(text(self, node), self.file.parent, self.environ)
+        except ConfigError as error:
+            raise self.wrong(node, error.message) from error
+        if found is None:
+            raise self.wrong(node, "a secret is a reference, env:NAME or file:PATH, never the secret itself")
+        return found
+
+
+def read_secret(reference: str, folder: Path, environ: Mapping[str, str]) -> Secret | None:
+    """What `env:NAME` or `file:PATH` refers to; None for what is no reference. Raises ConfigError."""
+    kind, _, rest = reference.partition(":")
+    if kind == "env" and rest:
+        found = environ.get(rest)
+        if not found:
+            raise ConfigError(f"the environment variable {rest} is not set")
+        return Secret(found)
+    if kind == "file" and rest:
+        try:
+            return Secret((folder / rest).read_text("utf-8").strip())
+        except OSError as error:
+            raise ConfigError(f"{rest} cannot be read: {error.strerror}") from error
+        except ValueError as error:  # not UTF-8, or a name with a NUL
+            raise ConfigError(f"{rest} is not text") from error
+    return None
 
 
 Reader = Callable[[Where, Node], T]
@@ -107,9 +128,17 @@ def integer(least: int, most: int) -> Reader[int]:
 def size(where: Where, node: Node) -> int:
     """Bytes: a number, or one with a unit, as in `16 KiB` or `5 GB`."""
     value, _ = _scalar(where, node, "a size")
-    match = _SIZE.fullmatch(value)
-    if match is None or match[2].upper() not in _UNITS:
+    found = parse_size(value)
+    if found is None:
         raise where.wrong(node, f"expected a size such as 16 KiB, 1 GiB or 5000000, found {value!r}")
+    return found
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes, from a number with or without a unit; None for what is no size."""
+    match = _SIZE.fullmatch(text)
+    if match is None or match[2].upper() not in _UNITS:
+        return None
     return int(match[1]) * _UNITS[match[2].upper()]
 
 

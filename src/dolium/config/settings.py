@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from dolium.config.explain import as_json
+from dolium.config.specs import Notice, StoresSpec
 from dolium.errors import ConfigError
 from dolium.values import Durability, Secret
 from dolium.wire.names import Hosts
@@ -53,7 +55,8 @@ class Settings:
 
     `hosts`: patterns such as `{tenancy}-o.s3.example.org`; a request to such a host is for that tenancy
     (`wire.names.Hosts`). `store`: root of the default disk store (None: `store` in the data folder). `min_free`: bytes
-    of a store's file system that uploads leave free. `inline_limit`: objects up to this size lie in the
+    of a store's file system that uploads leave free. `stores`: the tree of stores in place of that one, and
+    `notices`, what in it is odd. `inline_limit`: objects up to this size lie in the
     catalog (docs/decisions/0004). `garbage_grace`: how long the bytes of an object that was replaced or
     deleted stay for those who are still reading it; choose it above the longest download.
     `drain`: how long requests may go on after SIGTERM. `request_log`: a line for every request, for those
@@ -72,6 +75,8 @@ class Settings:
     store: Path | None = None
     durability: Durability = Durability.STRICT
     min_free: int = 256 << 20
+    stores: StoresSpec | None = None
+    notices: tuple[Notice, ...] = ()
     inline_limit: int = 16 << 10
     max_object: int = 5 << 30
     garbage_grace: int = 3600
@@ -103,6 +108,7 @@ class Settings:
                 "durability": str(self.durability),
                 "min_free": self.min_free,
             },
+            "stores": None if self.stores is None else as_json(self.stores),
             "inline_limit": self.inline_limit,
             "max_object": self.max_object,
             "garbage_grace": self.garbage_grace,

@@ -1,0 +1,108 @@
+"""Golden pairs: NAME.xml or NAME.yml gives the spec and notices in NAME.json, or is refused with the words in
+NAME.err. `python -m tests.unit.config.test_galaxy` writes them anew, to be read before they are kept.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dolium.config.convert import to_objects, to_yaml
+from dolium.config.explain import as_json
+from dolium.config.galaxy import ReadStores, read_stores, read_stores_objects
+from dolium.config.specs import GroupSpec, StoresSpec
+from dolium.errors import ConfigError
+
+FOLDER = Path(__file__).parents[2] / "config" / "galaxy"
+FILES = sorted(path for path in FOLDER.iterdir() if path.suffix in {".xml", ".yml"})
+GOOD = [path for path in FILES if path.with_suffix(".json").exists()]
+ENVIRON = {"SOME_KEY": "the-secret-in-clear", "SOME_NAME": "ada"}
+
+
+def outcome(path: Path) -> tuple[str, str]:
+    """(suffix of the golden file, its text), with the folder left out of paths."""
+    try:
+        spec, notices = read_stores(path, ENVIRON)
+    except ConfigError as error:
+        return ".err", error.message.replace(f"{FOLDER}/", "") + "\n"
+    found = {"notices": [str(notice) for notice in notices], **as_json(spec)}
+    return ".json", json.dumps(found, indent=2, ensure_ascii=False).replace(f"{FOLDER}/", "") + "\n"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_golden(path: Path) -> None:
+    suffix, text = outcome(path)
+    assert path.with_suffix(suffix).read_text() == text
+    assert "the-secret-in-clear" not in text
+    assert "my-super-extra-top-secret-key" not in text
+
+
+def test_every_pair_is_whole() -> None:
+    stems = {path.stem for path in FILES}
+    assert {path.stem for path in FOLDER.iterdir()} - {"secret"} == stems
+    assert len(stems) == len(FILES)
+    assert len([path for path in FOLDER.iterdir() if path.suffix in {".err", ".json"}]) == len(FILES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_refusal_names_file_and_line(path: Path) -> None:
+    suffix, text = outcome(path)
+    if suffix == ".err":
+        lineless = {"bad_encoding.xml", "y_bad_blank.yml", "y_bad_escape.yml"}
+        line = "" if path.name in lineless else r"\d+:"
+        assert text.startswith(f"{path.name}:")
+        assert bool(line) == text.removeprefix(f"{path.name}:")[0].isdigit()
+
+
+@pytest.mark.parametrize("resolve", [True, False])
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_converted_and_read_again_it_is_the_same(path: Path, tmp_path: Path, *, resolve: bool) -> None:
+    spec, _ = read_stores(path, ENVIRON, resolve=resolve)
+    (tmp_path / "secret.txt").write_text("from-a-file\n")
+    (tmp_path / "converted.yml").write_text(to_yaml(spec))
+    again, _ = read_stores(tmp_path / "converted.yml", ENVIRON, resolve=resolve)
+    assert again == spec
+    assert read_stores_objects(to_objects(spec), ENVIRON | {}, name=str(path)).spec == read(path).spec
+
+
+def read(path: Path) -> ReadStores:
+    return read_stores(path, ENVIRON)
+
+
+def test_every_leaf_that_galaxys_hierarchy_names_private_is_so() -> None:
+    spec = read(FOLDER / "remote_ours.yml").spec
+    assert {leaf.galaxy.private for leaf in spec.leaves()} == {True}
+    assert {leaf.galaxy.quota.source for leaf in spec.leaves()} == {"cold"}
+
+
+def test_stores_are_found_by_id() -> None:
+    spec: StoresSpec = read(FOLDER / "nested_odd.xml").spec
+    primary = spec.find("primary")
+    assert isinstance(primary, GroupSpec)
+    assert [leaf.id for leaf in spec.leaves()] == ["new1", "new2", "ro", "old-files"]
+    assert spec.find("new2") is primary.children[1].spec
+    assert spec.find("absent") is None
+
+
+def test_an_id_of_its_own_does_not_change_with_what_stands_around(tmp_path: Path) -> None:
+    before = "<object_store type='hierarchical'><backends>{}</backends></object_store>"
+    old = "<backend type='disk' order='5'><files_dir path='/data'/></backend>"
+    new = "<backend type='disk' order='0'><files_dir path='/data2'/></backend>"
+    ids = []
+    for number, text in enumerate((before.format(old), before.format(new + old))):
+        file = tmp_path / f"{number}.xml"
+        file.write_text(text)
+        ids.append([leaf.id for leaf in read(file).spec.leaves()])
+    assert ids == [["data"], ["data2", "data"]]
+
+
+def _write() -> None:
+    for golden in (*FOLDER.glob("*.json"), *FOLDER.glob("*.err")):
+        golden.unlink()
+    for path in FILES:
+        suffix, text = outcome(path)
+        path.with_suffix(suffix).write_text(text)
+
+
+if __name__ == "__main__":
+    _write()
