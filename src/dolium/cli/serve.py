@@ -48,6 +48,10 @@ def _settings(args: argparse.Namespace) -> Settings:
     if not 0 <= settings.workers <= 512:
         raise ConfigError("--workers takes a number from 0 (one per core) to 512")
     require_sound(settings)
+    if settings.stores is not None:
+        raise ConfigError(
+            "the service has one disk store (store); stores and stores_file can be checked only"
+        )
     return settings
 
 

@@ -126,7 +126,6 @@ def _new_data(what: str, spec: LeafSpec | GroupSpec) -> list[str]:
             return [f"{what} has nowhere to go: no store is online."]
         others = f"; when that takes none, to the next of {', '.join(names[1:])}" if names[1:] else ""
         lines = [f"{what} goes to {names[0]}{others}."]
-        nested = nested if nested and spec.children[0].spec is nested[0] else []
     elif spec.kind == "replicated":
         quorum = spec.write_quorum or len(spec.children) // 2 + 1
         names = [_name(child.spec) for child in spec.children]
@@ -137,7 +136,10 @@ def _new_data(what: str, spec: LeafSpec | GroupSpec) -> list[str]:
             for child in spec.children
             if _share(spec, child)
         ]
-        lines = [f"{what} is spread by weight: {', '.join(shares) or 'to no store, since none is online'}."]
+        lines = [f"{what} is spread by weight: {', '.join(shares)}."]
+        if not shares:
+            none = "is online" if any(child.weight for child in spec.children) else "has a weight"
+            lines = [f"{what} has nowhere to go: no store {none}."]
         closed = [_name(child.spec) for child in spec.children if not child.weight]
         if closed:
             lines.append(f"Only when asked for, new data goes to {', '.join(closed)}.")

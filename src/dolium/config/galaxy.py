@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from yaml.nodes import MappingNode, ScalarNode
 from yaml.nodes import Node as YamlNode
 
 from dolium.config.galaxy_leaves import options_of, own_id
@@ -52,15 +53,16 @@ class ReadStores(NamedTuple):
 
 
 def is_stores_file(file: Path) -> bool:
-    """Is this a file of stores, and not `dolium.yml`? By its suffix, or by the `type` at its root."""
+    """Is this a file of stores, and not `dolium.yml`? By its suffix, or by the `type` at its root.
+
+    Raises ConfigError for a file that can be neither.
+    """
     if file.name.endswith(_XML):
         return True
-    try:
-        root = compose(read_bytes(file), str(file))
-        tree = None if root is None else from_yaml(root, str(file))
-    except ConfigError:
-        return False
-    return isinstance(tree, Table) and bool({"type", "backends"} & tree.entries.keys())
+    root = compose(read_bytes(file), str(file))
+    return isinstance(root, MappingNode) and any(
+        isinstance(key, ScalarNode) and key.value in ("type", "backends") for key, _ in root.value
+    )
 
 
 def read_stores(

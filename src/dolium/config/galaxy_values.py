@@ -82,7 +82,7 @@ class Reading:
         """A key as it is called in this file."""
         return XML_NAMES.get(key, key) if self.xml else key
 
-    def unknown(self, key: str, entry: Entry, known: Iterable[str], of: str, home: str) -> ConfigError:
+    def unknown(self, entry: Entry, known: Iterable[str], of: str, home: str) -> ConfigError:
         """Says what was probably meant: where the key belongs, else a name that is near, else all of them."""
         names = {one: self.name(one) for one in known}
         near = difflib.get_close_matches(entry.written, {*names, *names.values()}, 1, 0.7)
@@ -101,7 +101,7 @@ class Reading:
         found: dict[str, object] = {}
         for key, entry in table.entries.items():
             if key not in schema:
-                raise self.unknown(key, entry, schema, of, home(key, section))
+                raise self.unknown(entry, schema, of, home(key, section))
             if self.is_unset(entry):
                 continue
             reader = schema[key]

@@ -12,7 +12,7 @@ Every key is optional. Paths are relative to the folder of the file. Sizes and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +98,19 @@ def read_settings(file: Path, environ: Mapping[str, str]) -> Settings:
     if root is not None:
         _read_section(where, root, _KEYS, found)
     trees = [key for key in ("stores", "stores_file") if key in found]
-    single = sorted({"store", "durability", "min_free"} & found.keys())
-    if len(trees) > 1 or (trees and single):
-        both = "stores and stores_file" if len(trees) > 1 else f"store and {trees[0]}"
-        raise ConfigError(f"{both} exclude each other; keep one", file=str(file))
+    if root is not None:
+        _refuse_two(where, root, trees)
     for key in trees:
         read: ReadStores = found.pop(key)
         found |= {"stores": read.spec, "notices": read.notices}
     return override(Settings(), found)
+
+
+def _refuse_two(where: Where, root: Node, trees: Sequence[str]) -> None:
+    """`store`, `stores` and `stores_file` each say where data lies."""
+    said = [(key, str(key.value)) for key, _ in root.value if key.value in ("store", *trees)]
+    if trees and len(said) > 1:
+        raise where.wrong(said[1][0], f"{said[0][1]} and {said[1][1]} exclude each other; keep one")
 
 
 def _read_section(where: Where, node: Node, keys: Mapping[str, Any], found: dict[str, Any]) -> None:

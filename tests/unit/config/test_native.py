@@ -33,13 +33,20 @@ def test_golden(path: Path) -> None:
 def test_every_pair_is_whole() -> None:
     stems = {path.stem for path in FILES}
     assert stems
-    assert {path.stem for path in FOLDER.iterdir()} == stems
+    assert {path.stem for path in FOLDER.iterdir() if path.is_file()} == stems
 
 
 def test_every_setting_can_be_set_in_the_file() -> None:
     default, whole = Settings().as_json(), read_settings(FOLDER / "whole.yml", ENVIRON).as_json()
     assert default.keys() == whole.keys()
-    assert [name for name in default if default[name] == whole[name]] == []
+    assert [name for name in default if default[name] == whole[name]] == ["stores"]
+    assert read_settings(FOLDER / "stores.yml", ENVIRON).as_json()["stores"] is not None
+    assert read_settings(FOLDER / "stores_file.yml", ENVIRON).as_json()["stores"] is not None
+
+
+def test_what_is_odd_in_the_stores_is_told() -> None:
+    [notice] = read_settings(FOLDER / "stores.yml", ENVIRON).notices
+    assert str(notice) == f"{FOLDER}/stores.yml:6: order has no effect in a distributed store"
 
 
 def test_the_secret_is_there_and_never_shown() -> None:
