@@ -90,7 +90,7 @@ def galaxys(file: Path) -> Portrait:
 def galaxy_portrait(store: Any) -> Portrait:
     if isinstance(store, DistributedObjectStore):
         quotas, devices = store.get_quota_source_map(), store.get_device_source_map()
-        children = {}
+        children: Portrait = {}
         for store_id, child in store.backends.items():
             children[store_id] = galaxy_portrait(child) | {
                 "weight": store.original_weighted_backend_ids.count(store_id),
@@ -108,10 +108,7 @@ def galaxy_portrait(store: Any) -> Portrait:
     if isinstance(store, HierarchicalObjectStore):
         inner = [galaxy_portrait(child) for child in store.backends.values()]
         # Only the tree's count: is_private and the quota map ask no child.
-        children = {
-            at: {k: v for k, v in one.items() if k not in ("private", "quota")}
-            for at, one in enumerate(inner)
-        }
+        children = dict(enumerate(without(one, "private", "quota") for one in inner))
         return {
             "kind": "hierarchical",
             "private": store.private,
@@ -140,6 +137,10 @@ def galaxy_portrait(store: Any) -> Portrait:
         "interval": store.cache_monitor_interval,
         "where": galaxy_where(store),
     }
+
+
+def without(portrait: Portrait, *names: str) -> Portrait:
+    return {name: value for name, value in portrait.items() if name not in names}
 
 
 def galaxy_where(store: Any) -> Portrait:
@@ -174,10 +175,7 @@ def our_portrait(spec: LeafSpec | GroupSpec) -> Portrait:
     quota = (galaxy.quota.source, galaxy.quota.enabled)
     if isinstance(spec, GroupSpec) and spec.kind == "hierarchical":
         inner = [our_portrait(child.spec) for child in spec.children]
-        children = {
-            at: {k: v for k, v in one.items() if k not in ("private", "quota")}
-            for at, one in enumerate(inner)
-        }
+        children = dict(enumerate(without(one, "private", "quota") for one in inner))
         return {"kind": spec.kind, "private": galaxy.private, "quota": quota, "children": children}
     if isinstance(spec, GroupSpec):
         return {

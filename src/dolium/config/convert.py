@@ -37,7 +37,10 @@ def to_objects(spec: StoresSpec) -> dict[str, Any]:
     """What the YAML says, as dictionaries and lists. It has secrets in the clear where the spec has."""
     found = _store(spec.root)
     if spec.rules:
-        found["rules"] = [{"when": _when(rule.when), "store": rule.store} for rule in spec.rules]
+        found["rules"] = [
+            {"when": _when(rule.when), "store": rule.store, **({} if rule.only else {"only": False})}
+            for rule in spec.rules
+        ]
     return found
 
 

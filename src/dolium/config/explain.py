@@ -85,7 +85,10 @@ def _name(spec: LeafSpec | GroupSpec) -> str:
 
 def explain(spec: StoresSpec) -> list[str]:
     """What happens to new data, where reads look, what limits there are: a sentence a line."""
-    lines = [f"New data with {_when_words(rule.when)} goes to {rule.store}." for rule in spec.rules]
+    lines = [
+        f"New data with {_when_words(rule.when)} goes to {rule.store}{', and nowhere else' if rule.only else ''}."
+        for rule in spec.rules
+    ]
     lines += _new_data("All other new data" if spec.rules else "New data", spec.root)
     lines += _reads(spec.root)
     for group in _groups(spec.root):
@@ -127,7 +130,7 @@ def _new_data(what: str, spec: LeafSpec | GroupSpec) -> list[str]:
         others = f"; when that takes none, to the next of {', '.join(names[1:])}" if names[1:] else ""
         lines = [f"{what} goes to {names[0]}{others}."]
     elif spec.kind == "replicated":
-        quorum = spec.write_quorum or len(spec.children) // 2 + 1
+        quorum = spec.write_quorum or len(spec.children)
         names = [_name(child.spec) for child in spec.children]
         lines = [f"{what} goes to each of {', '.join(names)}, and is written when {quorum} have it."]
     else:

@@ -57,6 +57,7 @@ def _with_common(options: Options, written: Written) -> Options:
     connection = _section(written, "connection")
     common = {
         "prefix": written.get("prefix"),
+        "expected_uuid": written.get("expected_uuid"),
         "attempts": connection.get("attempts"),
         "timeout_seconds": connection.get("timeout_seconds"),
     }

@@ -1,12 +1,15 @@
 """Rules that place new data, beyond Galaxy: a list at the root of the file, of which the first that fits decides.
 
     rules:
-      - when: {bucket: [scratch, "tmp-*"], size: "< 64 MiB"}
+      - when: {bucket: [scratch, tmp], size: "< 64 MiB"}
         store: fast
+        only: false
       - when: {tenancy: climate, storage_class: GLACIER}
         store: tape
 
-All parts of `when` must hold; of a list, one must. `size` takes `<`, `<=`, `>`, `>=`, one or a list of both ends.
+All parts of `when` must hold; of a list, one must. Names are matched whole, `content_type` also by its first half
+(`image/`), `prefix` is the beginning of a key. `size` takes `<`, `<=`, `>`, `>=`, one or a list of both ends. `only:
+false` lets other stores take what this one cannot; else it is refused then.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dolium.config.galaxy_schema import home
-from dolium.config.galaxy_values import Reading, Schema, text, texts
+from dolium.config.galaxy_values import Reading, Schema, boolean, text, texts
 from dolium.config.nodes import parse_size
 from dolium.config.specs import RuleSpec, When
 from dolium.config.tree import Items, Node, Table
@@ -24,10 +27,23 @@ from dolium.config.tree import Items, Node, Table
 __all__ = ["read_rules"]
 
 _BOUND: Final = re.compile(r"(<=|>=|<|>)\s*(.+)")
+
+
+def _names(reading: Reading, node: Node) -> tuple[str, ...]:
+    found = texts(reading, node)
+    for one in found:
+        if "*" in one or "?" in one:
+            raise reading.wrong(
+                node.line,
+                f"{one!r}: names are matched whole, without * and ?; open are only prefix, and the first half of a "
+                "content_type (image/)",
+            )
+    return found
+
+
 _WHEN: Final[Schema] = {
-    **dict.fromkeys(
-        ("tenancy", "person", "group", "bucket", "prefix", "content_type", "storage_class"), texts
-    ),
+    **dict.fromkeys(("tenancy", "person", "group", "bucket", "content_type", "storage_class"), _names),
+    "prefix": texts,
     "size": texts,
 }
 
@@ -45,7 +61,7 @@ def read_rules(reading: Reading, node: Node, ids: Mapping[str, int]) -> tuple[Ru
 
 
 def _rule(reading: Reading, table: Table, ids: Mapping[str, int]) -> RuleSpec:
-    said = reading.values(table, {"when": _WHEN, "store": text}, "a rule", home)
+    said = reading.values(table, {"when": _WHEN, "store": text, "only": boolean}, "a rule", home)
     if "store" not in said:
         raise reading.wrong(table.line, "a rule needs a store: the id to which data goes that fits")
     store = str(said["store"])
@@ -56,7 +72,8 @@ def _rule(reading: Reading, table: Table, ids: Mapping[str, int]) -> RuleSpec:
     bounds = when.pop("size", ())
     node = table.entries["when"].node if "when" in table.entries else table
     low, high = _bounds(reading, node, bounds)
-    return RuleSpec(When(**when, size_from=low, size_below=high), store, reading.place(table.line))
+    place = reading.place(table.line)
+    return RuleSpec(When(**when, size_from=low, size_below=high), store, said.get("only") is not False, place)
 
 
 def _bounds(reading: Reading, node: Node, bounds: tuple[str, ...]) -> tuple[int, int | None]:

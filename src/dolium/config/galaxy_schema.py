@@ -134,6 +134,7 @@ _LEAF: Final[Schema] = {
     "badges": _badges,
     "object_expires_after_days": whole(1),
     "extra_dirs": _extra_dirs,
+    "expected_uuid": text,  # ours
 }
 _REMOTE: Final[Schema] = {
     **_LEAF,
@@ -213,7 +214,6 @@ LEAVES: Final[Mapping[str, LeafType]] = {
             "files_dir": folder,
             "durability": one_of("strict", "relaxed"),  # ours
             "min_free": size,  # ours
-            "expected_uuid": text,  # ours
         },
     ),
     "s3": LeafType("s3", _S3, ("bucket.name",)),

@@ -205,7 +205,7 @@ class GroupSpec:
     """A store of stores. Children stand in order: of a hierarchy, the first takes new data.
 
     `search_for_missing`: an object of which no store is recorded is searched in all. `max_percent`: the limit of
-    children that have none. `write_quorum`: copies that must be written (replicated; None: more than half).
+    children that have none. `write_quorum`: copies that must be written (replicated; None: all).
     """
 
     kind: GroupKind
@@ -225,8 +225,9 @@ StoreSpec: TypeAlias = LeafSpec | GroupSpec
 class When:
     """A condition on new data. What is empty does not matter; the rest must all hold.
 
-    Of several values one must fit; `*` stands for any text, `?` for one letter. `prefix` is the beginning of a key.
-    `size_from` <= size < `size_below`. `person` and `group` are Galaxy's user and group in the library.
+    Of several values one must fit, whole; a content type also by its first half, `image/`, and a `prefix` is the
+    beginning of a key. `size_from` <= size < `size_below`. `person` and `group` are Galaxy's user and group in the
+    library.
     """
 
     tenancy: tuple[str, ...] = ()
@@ -242,11 +243,15 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class RuleSpec:
-    """New data that fits `when` goes to `store`, a store or group of the tree. The first rule that fits decides."""
+    """New data that fits `when` goes to `store`, a store or group of the tree. The first rule that fits decides.
+
+    `only`: nowhere else if that cannot take it.
+    """
 
     when: When
     store: str
-    place: Place = field(compare=False)
+    only: bool = True
+    place: Place = field(compare=False, default=Place("", 0))
 
 
 @dataclass(frozen=True, slots=True)

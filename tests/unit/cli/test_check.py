@@ -45,8 +45,8 @@ distributed
 ├── default: disk database/objects/default  [100 % of new data]
 └── scratch: disk database/objects/temp  [no new data unless asked for, draining, private]
 
-New data with tenancy ocean, bucket tmp or scratch-*, size below 64 MiB goes to scratch.
-New data with person ada, group staff, prefix a/, content type image/*, storage class COLD goes to default.
+New data with tenancy ocean, bucket tmp or scratch, size below 64 MiB goes to scratch, and nowhere else.
+New data with person ada, group staff, prefix a/, content type image/, storage class COLD goes to default.
 All other new data is spread by weight: default 100 %.
 Only when asked for, new data goes to scratch.
 Reads look in the store that is recorded for an object; if none is, in default, scratch, in this order.
