@@ -17,7 +17,7 @@ from galaxy.objectstore import (
 )
 
 from dolium.config.convert import to_yaml
-from dolium.config.galaxy import read_stores
+from dolium.config.galaxy import read_stores, read_stores_objects
 from dolium.config.specs import Child, GalaxyDefaults, GroupSpec, LeafSpec, StoresSpec
 from dolium.errors import ConfigError
 from tests.galaxy.samples import XML_SAMPLE, YAML_SAMPLE, examples
@@ -69,6 +69,10 @@ def no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def galaxys(file: Path) -> Portrait:
+    return galaxy_portrait(build(file))
+
+
+def build(file: Path) -> Any:
     config = SimpleNamespace(
         object_store_config_file=str(file),
         object_store_config=None,
@@ -84,7 +88,7 @@ def galaxys(file: Path) -> Portrait:
         umask=0o77,
         gid=1,
     )
-    return galaxy_portrait(build_object_store_from_config(config))
+    return build_object_store_from_config(config)
 
 
 def galaxy_portrait(store: Any) -> Portrait:
@@ -281,6 +285,17 @@ def test_an_example_of_galaxys_sample(name: str, tmp_path: Path) -> None:
     file = tmp_path / f"object_store_conf{Path(name).suffix}"
     file.write_text(EXAMPLES[name])
     assert_same(file)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - REFUSED - GALAXY_FAILS))
+def test_what_galaxy_hands_to_its_jobs(name: str, tmp_path: Path) -> None:
+    """`to_dict` has all that another process needs, but for what Galaxy leaves out of it."""
+    file = tmp_path / f"object_store_conf{Path(name).suffix}"
+    file.write_text(EXAMPLES[name])
+    store = build(file)
+    as_dict = store.to_dict()
+    spec, _ = read_stores_objects(as_dict, {})
+    assert differences(galaxy_portrait(store), ours(spec)) <= {"selectable", "monitor", "interval"}
 
 
 @pytest.mark.parametrize("name", sorted(GALAXY_FAILS))

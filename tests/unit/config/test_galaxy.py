@@ -10,8 +10,12 @@ import pytest
 from dolium.config.convert import to_objects, to_yaml
 from dolium.config.explain import as_json
 from dolium.config.galaxy import ReadStores, read_stores, read_stores_objects
-from dolium.config.specs import GroupSpec, StoresSpec
+from dolium.config.galaxy_leaves import leaf_options
+from dolium.config.specs import CacheSpec, GalaxyDefaults, GroupSpec, LeafSpec, StoresSpec
 from dolium.errors import ConfigError
+from dolium.stores.leaves.disk import Disk, Options
+from dolium.stores.registry import build_leaf
+from dolium.values import Secret
 
 FOLDER = Path(__file__).parents[2] / "config" / "galaxy"
 FILES = sorted(path for path in FOLDER.iterdir() if path.suffix in {".xml", ".yml"})
@@ -94,6 +98,52 @@ def test_an_id_of_its_own_does_not_change_with_what_stands_around(tmp_path: Path
         file.write_text(text)
         ids.append([leaf.id for leaf in read(file).spec.leaves()])
     assert ids == [["data"], ["data2", "data"]]
+
+
+def test_the_options_of_a_leaf_are_those_of_its_kind(tmp_path: Path) -> None:
+    file = tmp_path / "stores.yml"
+    file.write_text(f"type: disk\nfiles_dir: {tmp_path}/a\nmin_free: 1 GiB\ndurability: relaxed\nid: d\n")
+    [leaf] = read(file).spec.leaves()
+    store = build_leaf(leaf.kind, leaf_options(leaf), store_id=leaf.id)
+    assert isinstance(store, Disk)
+    assert store.store_id == "d"
+    store.close()
+    options = Options(**leaf_options(leaf))  # type: ignore[arg-type]
+    assert (options.root, options.min_free_bytes, options.durability) == (tmp_path / "a", 1 << 30, "relaxed")
+
+
+def test_secrets_come_as_secrets_and_names_as_text() -> None:
+    boto = read(FOLDER / "remote.xml").spec.find("boto")
+    assert isinstance(boto, LeafSpec)
+    options = leaf_options(boto)
+    assert options["access_key"] == "ada"
+    assert options["secret_key"] == Secret("the-secret-in-clear")
+    unread = read_stores(FOLDER / "remote.xml", {}, resolve=False).spec.find("boto")
+    assert isinstance(unread, LeafSpec)
+    with pytest.raises(ConfigError, match=r"remote\.xml:9: env:SOME_NAME was not resolved"):
+        leaf_options(unread)
+
+
+def test_galaxys_own_values_fill_in_what_the_file_leaves_open(tmp_path: Path) -> None:
+    file = tmp_path / "stores.xml"
+    file.write_text(
+        "<object_store type='hierarchical'><backends><backend id='a' type='disk' order='0'/>"
+        "<backend id='b' type='s3' order='1'><bucket name='b'/></backend></backends></object_store>"
+    )
+    defaults = GalaxyDefaults(file_path=Path("/f"), cache_path=Path("/c"), cache_size=2, store_by="uuid")
+    first, second = read_stores(file, {}, defaults=defaults).spec.leaves()
+    assert first.options["root"] == Path("/f")
+    assert (first.galaxy.files_dir, first.galaxy.store_by) == (None, "uuid")
+    assert second.cache == CacheSpec(Path("/c"), 2 << 30, written=False)
+    text = to_yaml(read_stores(file, {}, defaults=defaults).spec)
+    assert "/f" not in text
+    assert "uuid" not in text
+
+
+def test_relative_paths_start_where_they_are_told_to(tmp_path: Path) -> None:
+    spec, _ = read_stores(FOLDER / "disk.yml", {}, base=tmp_path)
+    [leaf] = spec.leaves()
+    assert leaf.options["root"] == tmp_path / "database" / "objects"
 
 
 def _write() -> None:

@@ -3,6 +3,7 @@
 `DOLIUM_ROUNDS` multiplies the number of examples.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from dolium.config.explain import as_json, draw, explain
 from dolium.config.galaxy import is_stores_file, read_stores, read_stores_objects
 from dolium.config.galaxy_leaves import leaf_options
 from dolium.config.galaxy_schema import CHILD, GROUPS, LEAVES
+from dolium.config.galaxy_values import Reading
+from dolium.config.specs import GALAXY_DEFAULTS
+from dolium.config.tree import from_objects
 from dolium.errors import ConfigError
 
 ROUNDS = int(os.environ.get("DOLIUM_ROUNDS", "1"))
 rounds = settings(
-    max_examples=150 * ROUNDS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100 * ROUNDS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 ENVIRON = {"SOME_KEY": "secret"}
 
@@ -75,8 +79,26 @@ WORDS = st.sampled_from(
 VALUES = st.one_of(WORDS, st.integers(-5, 1000), st.floats(), st.booleans(), st.none(), st.text(max_size=5))
 
 
+SAMPLES: list[Any] = [
+    "a", "b/c", "uuid", "id", "strict", "auto", "online", "draining", "1", "3", "aws", "google", "https://h:1/x", "é &<>",
+    "env:SOME_KEY", "10 GiB", True, False, 0, 1, 7, 90, 2.5,
+]  # fmt: skip
+
+
+def fitting(reader: Any) -> st.SearchStrategy[Any]:
+    """Values that the reader takes, mostly."""
+    if reader is None:
+        return VALUES
+    found = []
+    for sample in SAMPLES:
+        with contextlib.suppress(ConfigError):
+            reader(Reading("", ENVIRON, GALAXY_DEFAULTS), from_objects(sample))
+            found.append(sample)
+    return mostly(st.sampled_from(found), VALUES) if found else VALUES
+
+
 def mostly(strategy: st.SearchStrategy[Any], otherwise: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.integers(0, 19).flatmap(lambda n: otherwise if n == 0 else strategy)
+    return st.integers(0, 39).flatmap(lambda n: otherwise if n == 0 else strategy)
 
 
 @st.composite
@@ -94,17 +116,20 @@ def stores(draw_: st.DrawFn, depth: int = 2, *, child: bool = False) -> dict[str
     for name in chosen:
         keys = known.get(name)
         if isinstance(keys, dict):
-            inner = draw_(st.dictionaries(st.sampled_from([*keys]), VALUES, max_size=4))
+            inner = {
+                one: draw_(fitting(keys[one])) for one in draw_(st.sets(st.sampled_from([*keys]), max_size=4))
+            }
             found[name] = {**(found.get(name) or {}), **inner}
         elif name not in found:
-            found[name] = draw_(VALUES)
+            found[name] = draw_(fitting(known.get(name)))
     if draw_(st.integers(0, 15)) == 0:
         found[draw_(st.sampled_from(["order", "weight", "rules", "acess_key", "backends"]))] = draw_(VALUES)
     if child:
         found |= draw_(
             st.fixed_dictionaries({"id": st.integers(0, 999).map("id{}".format), "weight": st.integers(0, 3)})
         )
-        found |= draw_(st.dictionaries(st.sampled_from([*CHILD]), VALUES, max_size=1))
+        for name in draw_(st.sets(st.sampled_from([*CHILD]), max_size=1)):
+            found.setdefault(name, draw_(fitting(CHILD[name])))
     if kind in GROUPS:
         found["backends"] = draw_(st.lists(stores(depth=depth - 1, child=True), min_size=1, max_size=3))
     return found
@@ -158,7 +183,7 @@ def test_the_random_trees_are_often_sound(tmp_path: Path) -> None:
     """Otherwise the tests above prove little."""
     sound = []
 
-    @settings(max_examples=100, deadline=None, database=None)
+    @settings(max_examples=100, deadline=None, database=None, derandomize=True)
     @given(config=stores())
     def count(config: dict[str, Any]) -> None:
         try:
@@ -168,8 +193,8 @@ def test_the_random_trees_are_often_sound(tmp_path: Path) -> None:
         sound.append(config["type"])
 
     count()
-    assert len(sound) >= 10
-    assert len(set(sound)) >= 4
+    assert len(sound) >= 20
+    assert len(set(sound)) >= 6
 
 
 @pytest.mark.parametrize("value", [object(), {"type": {1, 2}}, {"type": "disk", "files_dir": b"/a"}])
