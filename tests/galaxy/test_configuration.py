@@ -350,6 +350,18 @@ def test_what_xml_says_of_a_remote_store_and_galaxy_drops(kind: str, tmp_path: P
     assert_same(file, *XML_DROPS)
 
 
+@pytest.mark.parametrize(
+    ("cache", "gigabytes"),
+    [("", 7), ('<cache path="/c"/>', None), ('<cache size="0"/>', 7), ('<cache size="0.5"/>', 0.5)],
+)
+def test_the_size_of_a_cache_that_is_not_said(cache: str, gigabytes: float | None, tmp_path: Path) -> None:
+    file = tmp_path / "object_store_conf.xml"
+    extra = '<extra_dir type="temp" path="/t"/>'
+    file.write_text(f'<object_store type="s3">{REMOTE["aws_s3"]}{cache}{extra}</object_store>')
+    assert_same(file)
+    assert ours(read_stores(file, {}, defaults=DEFAULTS).spec)["cache size"] == gigabytes
+
+
 def test_known_backends_that_galaxy_does_not_see(tmp_path: Path) -> None:
     """In a distributed store Galaxy reads `<backend>` only; ours takes `<object_store>` too."""
     file = tmp_path / "object_store_conf.xml"

@@ -146,6 +146,23 @@ def test_relative_paths_start_where_they_are_told_to(tmp_path: Path) -> None:
     assert leaf.options["root"] == tmp_path / "database" / "objects"
 
 
+@pytest.mark.parametrize(
+    ("bounds", "first", "below"),
+    [
+        ("'< 1 KiB'", 0, 1024),
+        ("'<= 1 KiB'", 0, 1025),
+        ("'> 1 KiB'", 1025, None),
+        ("'>=1024'", 1024, None),
+        ("['>= 1', '< 3', '< 2', '> 0']", 1, 2),
+    ],
+)
+def test_sizes_of_rules(bounds: str, first: int, below: int | None, tmp_path: Path) -> None:
+    file = tmp_path / "stores.yml"
+    file.write_text(f"type: disk\nid: a\nrules: [{{store: a, when: {{size: {bounds}}}}}]\n")
+    [rule] = read(file).spec.rules
+    assert (rule.when.size_from, rule.when.size_below, rule.only) == (first, below, True)
+
+
 def _write() -> None:
     for golden in (*FOLDER.glob("*.json"), *FOLDER.glob("*.err")):
         golden.unlink()
