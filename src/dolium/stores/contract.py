@@ -1,11 +1,11 @@
 """The contract of a store: five verbs and close. All else is an optional power.
 
 A store is a flat, sorted space of keys, each with bytes. Keys are `/`-separated strings of at most 1,024
-characters. Their segments are 1 to 255 of `[A-Za-z0-9._=+@-]`, none of them `.`, `..` or beginning with
-`.dolium`, which is the stores' own (the service makes opaque keys; adopted trees are checked on the way in).
-Another key is a ValueError (`keys.check_key`). A store over a file system cannot hold `a` beside `a/b`: the
-second to be put raises Conflict, and nothing has changed. Every method may be called from many threads at
-once.
+bytes of UTF-8. Their segments are 1 to 255 bytes of any characters but control characters, none of them `.`,
+`..` or beginning with `.dolium`, which is the stores' own (decision 6; the service makes opaque keys). Another
+key is a ValueError (`keys.check_key`). Keys are never normalised: two spellings of `é` are two keys. A store
+over a file system cannot hold `a` beside `a/b`: the second to be put raises Conflict, and nothing has changed.
+Every method may be called from many threads at once.
 
 Errors, in every verb: `StoreUnavailable` when nothing can be known (down, hung, suspect, another's
 identity), `StoreFull`, `StoreReadOnly`; never a bare OSError or an SDK's error. *Down is not gone*:

@@ -28,7 +28,23 @@ __all__ = ["store_test"]
 
 # Few keys, near each other in the order of bytes, so that they meet and one is a folder of the other.
 KEYS = st.sampled_from(
-    ["a", "a/a", "a/a/a", "a/b", "a.b", "a.b/a", "a-", "a-/b", "a0", "b", "b/a", "b/a.b", "b/a/a"]
+    [
+        "a",
+        "a/a",
+        "a/a/a",
+        "a/b",
+        "a.b",
+        "a.b/a",
+        "a-",
+        "a-/b",
+        "a 0",
+        "a 0/é",
+        "aé",
+        "b",
+        "b/a",
+        "b/a.b",
+        "b/a/a",
+    ]
 )
 BODIES = st.binary(max_size=40)
 

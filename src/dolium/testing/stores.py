@@ -38,17 +38,22 @@ BAD_KEYS = [
     "../a",
     "a/..",
     "a/./b",
-    "a b",
     "a\n",
     "a\0",
-    "é",
-    "a\\b",
-    "~",
+    "\x1f",
+    "a\x7f",
+    "a\x80/b",
+    "\x9f",
+    "a\ud800",
+    "\udcff",  # a byte that is no UTF-8, as Python reads names of files
     ".dolium",
     ".dolium-store.json",
     "a/.dolium-x",
+    ".dolium é",
     "a" * 256,
+    "é" * 128,
     "/".join(["a" * 100] * 11),
+    "/".join(["é" * 102] * 5 + ["é"]),
 ]
 ODD_KEYS = [
     "a",
@@ -61,8 +66,21 @@ ODD_KEYS = [
     "a/.b/..c/d..",
     "A/a",
     "tmp/x",
+    "a b",
+    " ",
+    " a/b ",
+    "a\\b",
+    "~",
+    "*?[a]{b}$c%2F&#'\"<>|:;!,()`^",
+    "é",
+    "e\u0301",  # the same to the eye, and another key
+    "\xa0/\u3000/\u202e",
+    "データ/☃ \U0001f9ec.dat",
     "a" * 255,
+    "é" * 127 + "a",
+    "\U0001f9ec" * 63 + "abc",
     "/".join(["a" * 203] * 5 + ["b" * 4]),
+    "/".join(["é" * 101] * 5 + ["é" * 4 + "a"]),
 ]
 SIZES = [0, 1, 65_537, (1 << 20) + 3]
 
@@ -256,7 +274,25 @@ class StoreSuite:
 
     # Lists.
 
-    KEYS = ("a+b", "a-b", "a.b", "a/b", "a/b.c", "a/c/d", "a0", "a=b", "aa", "b", "b.a/x", "b@", "b_")
+    KEYS = (
+        *(
+            "a b/x",
+            "a!",
+            "a+b",
+            "a-b",
+            "a.b",
+            "a/b",
+            "a/b.c",
+            "a/c/d",
+            "a/é",
+            "a0",
+            "a=b",
+            "aa",
+            "aé",
+            "a\uff5e",
+        ),
+        *("a\U0001f9ec/x", "b", "b.a/x", "b@", "b_", "é"),
+    )
 
     def _fill(self, store: BlobStore) -> None:
         for key in reversed(self.KEYS):
@@ -265,13 +301,47 @@ class StoreSuite:
     def test_a_list_is_in_the_order_of_the_bytes_of_the_keys(self, store: BlobStore) -> None:
         self._fill(store)
         assert list(self.KEYS) == sorted(self.KEYS, key=str.encode)
-        assert [(info.key, info.size) for info in store.list()] == [(key, len(key)) for key in self.KEYS]
+        assert [(info.key, info.size) for info in store.list()] == [
+            (key, len(key.encode())) for key in self.KEYS
+        ]
         assert [store.stat(info.key) for info in store.list()] == list(store.list())
 
     def test_a_list_begins_with_the_prefix_and_after_the_key(self, store: BlobStore) -> None:
         self._fill(store)
-        prefixes = ["", "a", "a/", "a/b", "a/c", "a/c/", "b.", "c", "/", "../", "a//", "é"]
-        afters = ["", "a", "a.b", "a.c", "a/", "a/b", "a/b.c", "a/z", "b", "b_", "z", "é"]
+        prefixes = [
+            "",
+            "a",
+            "a/",
+            "a/b",
+            "a/c",
+            "a/c/",
+            "a ",
+            "b.",
+            "c",
+            "/",
+            "../",
+            "a//",
+            "é",
+            "a\0/",
+            "\ud800",
+        ]
+        afters = [
+            "",
+            "a",
+            "a.b",
+            "a.c",
+            "a/",
+            "a/b",
+            "a/b.c",
+            "a/z",
+            "aé",
+            "a\uffff",
+            "b",
+            "b_",
+            "z",
+            "é",
+            "\U00010000",
+        ]
         for prefix, after in itertools.product(prefixes, afters):
             expected = [key for key in self.KEYS if key.startswith(prefix) and key > after]
             assert [info.key for info in store.list(prefix, after=after)] == expected, (prefix, after)

@@ -3,11 +3,12 @@
 import errno
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from dolium.errors import BlobCorrupt, BlobNotFound, Conflict, StoreFull, StoreReadOnly
+from dolium.errors import BlobCorrupt, BlobNotFound, ConfigError, Conflict, StoreFull, StoreReadOnly
 from dolium.stores.contract import PutOptions
 from dolium.stores.leaves import syscalls
 from dolium.stores.leaves.disk import Disk, Options
@@ -27,15 +28,41 @@ def test_a_blob_is_a_plain_file_under_its_key(disk: Disk, root: Path) -> None:
 
 def test_files_laid_there_by_hand_are_blobs_if_their_names_are_keys(disk: Disk, root: Path) -> None:
     (root / "run 1").mkdir()
-    (root / "run 1/a").touch()
+    (root / "run 1/é").touch()
     (root / "data").mkdir()
     (root / "data/a").write_bytes(b"by hand")
-    (root / "data/a b").touch()
+    (root / "data/a\nb").touch()
+    (root / "data" / os.fsdecode(b"latin \xe9")).touch()
+    (root / os.fsdecode(b"latin \xe9")).mkdir()
+    (root / os.fsdecode(b"latin \xe9/a")).touch()
     (root / "lost+found").mkdir()
     (root / "lost+found/x").touch()
-    assert keys(disk) == ["data/a"]
+    assert keys(disk) == ["data/a", "run 1/é"]
     assert read_bytes(disk, "data/a") == b"by hand"
     assert disk.description("data/a") == {}
+
+
+def test_where_names_of_files_are_not_utf8_no_store_is_opened(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        Disk(Options(root))
+
+
+def test_a_long_name_of_any_script_has_its_description_beside_it(
+    disk: Disk, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(syscalls, "setxattr", unsupported)
+    name = "é" * 127
+    put(disk, name, b"bytes", {"n": "1"})
+    assert len(list(root.glob(".dolium-about-*"))) == 1
+    assert disk.description(name) == {"n": "1"}
+    disk.delete(name)
+    assert list(root.glob(".dolium-about-*")) == []
 
 
 @pytest.mark.parametrize("has_openat2", [True, False])

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from dolium.crashpoints import reach
-from dolium.errors import BlobCorrupt, BlobNotFound, BodyTruncated, StoreFull
+from dolium.errors import BlobCorrupt, BlobNotFound, BodyTruncated, ConfigError, StoreFull
 from dolium.stores.contract import BlobReader, BlobStore, PutOptions
 from dolium.stores.keys import check_key
 from dolium.stores.leaves import disk_description, disk_identity, disk_listing, disk_temporary, syscalls
@@ -70,10 +71,13 @@ class Options:
 class Disk(BlobStore):
     """Takes chunks, has local paths and files, copies within by reflink, keeps descriptions, reports space.
 
-    To make one touches no disk: a store that is down can be in a configuration.
+    To make one touches no disk: a store that is down can be in a configuration. Raises ConfigError where Python
+    does not write names of files in UTF-8: a key would get a name that others do not find.
     """
 
     def __init__(self, options: Options, *, store_id: str = "disk") -> None:
+        if (encoding := sys.getfilesystemencoding()) != "utf-8":
+            raise ConfigError(f"names of files are {encoding} here, not UTF-8; set PYTHONUTF8=1")
         self.store_id = store_id
         self._options = options
         self._volume = Volume(

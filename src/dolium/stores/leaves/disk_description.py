@@ -73,8 +73,8 @@ def sidecar_path(path: str, modified_ns: int) -> str:
     """Where the sidecar of the blob at `path` lies, if it has one."""
     folder, _, name = path.rpartition("/")
     sidecar = f"{_SIDECAR}{modified_ns:x}-{name}"
-    if len(sidecar) > _LONGEST_NAME:
-        digest = hashlib.blake2s(name.encode(), digest_size=16).hexdigest()
+    if len(os.fsencode(sidecar)) > _LONGEST_NAME:
+        digest = hashlib.blake2s(os.fsencode(name), digest_size=16).hexdigest()
         sidecar = f"{_SIDECAR}{modified_ns:x}-{digest}"
     return f"{folder}/{sidecar}"
 
