@@ -19,6 +19,7 @@
     ├── QuotaExceeded
     ├── StoreError
     │   ├── StoreUnavailable down, hung or suspect: nothing is known of its blobs
+    │   │   └── PartlyDone   some stores of several did it, others did not
     │   ├── StoreFull
     │   ├── StoreReadOnly
     │   └── BlobCorrupt      the bytes are not those that were written
@@ -51,6 +52,7 @@ __all__ = [
     "NotFound",
     "ObjectNotFound",
     "OutcomeUnknown",
+    "PartlyDone",
     "PreconditionFailed",
     "QuotaExceeded",
     "RangeNotSatisfiable",
@@ -205,6 +207,15 @@ class StoreUnavailable(StoreError):
     def __init__(self, store_id: str, message: str = "the store is unavailable") -> None:
         super().__init__(message)
         self.store_id = store_id
+
+
+class PartlyDone(StoreUnavailable):
+    """Some stores of several have done it, those in `left` have not: to do it again is safe."""
+
+    def __init__(self, message: str, *, done: tuple[str, ...], left: tuple[str, ...]) -> None:
+        super().__init__(left[0], f"{message}; not done in {', '.join(left)}")
+        self.done = done
+        self.left = left
 
 
 class StoreFull(StoreError):

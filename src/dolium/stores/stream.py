@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from dolium.stores.contract import Reader
 
-__all__ = ["BoundedReader", "HashingReader", "IterableReader"]
+__all__ = ["BoundedReader", "HashingReader", "IterableReader", "ReplayReader"]
 
 
 class _Hash(Protocol):
@@ -61,3 +61,38 @@ class HashingReader:
         self._hasher.update(given)
         self.count += len(given)
         return given
+
+
+class ReplayReader:
+    """Another reader that can be read from its beginning again, as long as no more than `limit` bytes were."""
+
+    def __init__(self, reader: Reader, limit: int) -> None:
+        self._reader = reader
+        self._limit = limit
+        self._kept = bytearray()
+        self._at = 0  # in what is kept
+        self._gone = False  # whether more was read than is kept
+        self.error: BaseException | None = None  # what the other reader raised
+
+    def read(self, size: int, /) -> bytes:
+        if self._at < len(self._kept):
+            given = bytes(self._kept[self._at : self._at + size])
+            self._at += len(given)
+            return given
+        try:
+            given = self._reader.read(size)
+        except BaseException as error:
+            self.error = error
+            raise
+        if not self._gone and len(self._kept) + len(given) <= self._limit:
+            self._kept += given
+            self._at += len(given)
+        elif not self._gone:
+            self._gone = True
+            self._kept, self._at = bytearray(), 0
+        return given
+
+    def rewind(self) -> bool:
+        """Begin again; False if that cannot be."""
+        self._at = 0
+        return not self._gone and self.error is None

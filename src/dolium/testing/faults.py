@@ -9,6 +9,7 @@ them by; `FailingChunks` is the one that offers a power of its own.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from dolium.stores.contract import Reader
     from dolium.values import BlobInfo, ByteRange
 
-__all__ = ["CountingStore", "FailingChunks", "FailingStore", "SlowStore", "TornStore"]
+__all__ = ["CountingStore", "FailingChunks", "FailingStore", "HungStore", "SlowStore", "TornStore"]
 
 
 @dataclass(slots=True)
@@ -95,6 +96,31 @@ class SlowStore(_WatchedStore):
 
     def _before(self, verb: str) -> None:
         time.sleep(self.seconds)
+
+
+class HungStore(_WatchedStore):
+    """Hangs in the verbs that it is told to, `read` among them, until it is released; then they go on."""
+
+    def __init__(self, child: BlobStore) -> None:
+        super().__init__(child)
+        self._verbs: frozenset[str] = frozenset()
+        self._free = threading.Event()
+        self._free.set()
+        self.entered = threading.Semaphore(0)  # grows with each call that hangs
+
+    def hang(self, *verbs: str) -> None:
+        """Without any: all of them."""
+        self._verbs = frozenset(verbs or ("put", "get", "read", "stat", "list", "delete"))
+        self._free.clear()
+
+    def release(self) -> None:
+        self._verbs = frozenset()
+        self._free.set()
+
+    def _before(self, verb: str) -> None:
+        if verb in self._verbs:
+            self.entered.release()
+            self._free.wait()
 
 
 class FailingStore(_WatchedStore):

@@ -9,7 +9,9 @@ from typing import Final
 
 import pytest
 
-from dolium.errors import BlobNotFound, BodyTruncated
+from dolium.errors import BlobNotFound, BodyTruncated, RecordNotFound
+from dolium.stores.composites.placement import Request
+from dolium.stores.composites.places import Places
 from dolium.stores.contract import (
     BlobStore,
     CopiesWithin,
@@ -31,6 +33,7 @@ __all__ = [
     "DescriptionsSuite",
     "FilesSuite",
     "PathsSuite",
+    "PlacesSuite",
     "SpaceSuite",
     "keys",
     "put",
@@ -286,11 +289,59 @@ class SpaceSuite:
         assert 0 < space.free <= space.total
 
 
+class PlacesSuite:
+    """Places."""
+
+    @pytest.fixture
+    def places(self, store: BlobStore) -> Places:
+        power = unwrap(store, Places)
+        assert power is not None
+        return power
+
+    def test_a_blob_is_found_whatever_the_hint(self, store: BlobStore, places: Places) -> None:
+        put(store, "a/b", b"bytes")
+        here = places.find("a/b")
+        assert read_bytes(places.member(here), "a/b") == b"bytes"
+        for hint in (None, "", "unknown", *places.ids()):
+            assert places.find("a/b", hint=hint) == here
+            with pytest.raises(BlobNotFound):
+                places.find("absent", hint=hint)
+        with pytest.raises(ValueError, match="key"):
+            places.find("../a")
+
+    def test_a_blob_lies_in_one_place(self, store: BlobStore, places: Places) -> None:
+        for name in places.ids():
+            put(places.member(name), "a", name.encode())
+            assert read_bytes(store, "a") == name.encode()
+            store.delete("a")
+            assert [keys(places.member(other)) for other in places.ids()] == [[]] * len(places.ids())
+
+    def test_a_chosen_member_takes_a_blob(self, store: BlobStore, places: Places) -> None:
+        chosen = places.choose(Request(key="a", size=1))
+        assert 0 < len(chosen) == len(set(chosen))
+        assert set(chosen) <= set(places.ids())
+        for name in chosen:
+            put(places.member(name), name, b"x")
+            assert places.find(name) == name
+        assert keys(store) == sorted(chosen)
+
+    def test_who_is_asked_for_comes_first(self, places: Places) -> None:
+        for name in places.ids():
+            assert places.choose(Request(wanted=name))[0] == name
+            assert places.choose(Request(wanted=name, only=True)) == (name,)
+            assert any(name in line for line in places.explain(Request(wanted=name)))
+
+    def test_an_unknown_member_is_none(self, places: Places) -> None:
+        with pytest.raises(RecordNotFound):
+            places.member("unknown")
+
+
 SUITES: Final[Mapping[type, type]] = {
     CopiesWithin: CopiesSuite,
     KeepsDescriptions: DescriptionsSuite,
     LocalFiles: FilesSuite,
     LocalPaths: PathsSuite,
+    Places: PlacesSuite,
     ReportsSpace: SpaceSuite,
     TakesChunks: ChunksSuite,
 }

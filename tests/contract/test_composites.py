@@ -1,0 +1,103 @@
+"""Every composite keeps the contract: over memory, over disks, over both, with deadlines, and over each other."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dolium.stores.composites.distributed import Distributed
+from dolium.stores.composites.guarded import Guarded
+from dolium.stores.composites.health import Health
+from dolium.stores.composites.hierarchical import Hierarchical
+from dolium.stores.composites.members import Member
+from dolium.stores.composites.routed import Routed
+from dolium.stores.contract import BlobStore
+from dolium.stores.leaves.disk import Disk, Options
+from dolium.stores.leaves.memory import Memory
+from dolium.testing.faults import FailingStore, HungStore, SlowStore, TornStore
+from dolium.testing.powers import (
+    ChunksSuite,
+    CopiesSuite,
+    DescriptionsSuite,
+    FilesSuite,
+    PathsSuite,
+    PlacesSuite,
+    SpaceSuite,
+)
+from dolium.testing.stores import StoreSuite
+from dolium.values import Durability
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[], Disk]]:
+    """Makes disks; at the end nothing temporary is left, and no descriptor open."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    roots: list[Path] = []
+
+    def make() -> Disk:
+        roots.append(tmp_path / f"disk{len(roots)}")
+        Disk.initialise(roots[-1])
+        return Disk(Options(roots[-1], durability=Durability.RELAXED))
+
+    yield make
+    for root in roots:
+        assert list((root / ".dolium-tmp").iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+class RoutedSuite(StoreSuite, ChunksSuite, DescriptionsSuite, PlacesSuite, SpaceSuite):
+    """What a composite of capable members can."""
+
+
+@pytest.mark.parametrize("kind", [Hierarchical, Distributed])
+class TestOverMemory(RoutedSuite):
+    @pytest.fixture
+    def store(self, kind: type[Routed]) -> Routed:
+        return kind([Member(name, Memory()) for name in "abc"])
+
+
+@pytest.mark.parametrize("kind", [Hierarchical, Distributed])
+class TestOverBoth(RoutedSuite):
+    @pytest.fixture
+    def store(self, kind: type[Routed], disk: Callable[[], Disk]) -> Routed:
+        return kind([Member("a", disk()), Member("b", Memory()), Member("c", disk(), weight=3)])
+
+
+class TestWithDeadlines(RoutedSuite):
+    """Every call in threads of the members' own."""
+
+    @pytest.fixture
+    def store(self, disk: Callable[[], Disk]) -> Distributed:
+        return Distributed([Member(name, disk(), deadline_seconds=60.0) for name in "ab"])
+
+
+@pytest.mark.parametrize("layer", [FailingStore, HungStore, SlowStore, TornStore])
+@pytest.mark.parametrize("deadline", [None, 60.0])
+class TestOverFaultsAtRest(StoreSuite, PlacesSuite):
+    """Members that take no chunks."""
+
+    @pytest.fixture
+    def store(self, layer: type[SlowStore], deadline: float | None) -> Distributed:
+        return Distributed([Member(name, layer(Memory()), deadline_seconds=deadline) for name in "ab"])
+
+
+class TestNested(RoutedSuite):
+    @pytest.fixture
+    def store(self, disk: Callable[[], Disk]) -> Hierarchical:
+        inner = Distributed([Member("a", disk()), Member("b", Memory())])
+        return Hierarchical([Member("new", inner), Member("c", Memory()), Member("d", disk())])
+
+
+class TestOfOne(RoutedSuite):
+    @pytest.fixture
+    def store(self) -> Distributed:
+        return Distributed([Member("a", Memory())])
+
+
+@pytest.mark.parametrize("deadline", [None, 60.0])
+class TestGuardedDisk(
+    StoreSuite, ChunksSuite, CopiesSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite
+):
+    @pytest.fixture
+    def store(self, disk: Callable[[], Disk], deadline: float | None) -> BlobStore:
+        return Guarded(disk(), "a", Health(), deadline_seconds=deadline)
