@@ -10,6 +10,7 @@ from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health
 from dolium.stores.composites.hierarchical import Hierarchical
 from dolium.stores.composites.members import Member
+from dolium.stores.composites.replicated import Replicated
 from dolium.stores.composites.routed import Routed
 from dolium.stores.contract import BlobStore
 from dolium.stores.leaves.disk import Disk, Options
@@ -101,3 +102,25 @@ class TestGuardedDisk(
     @pytest.fixture
     def store(self, disk: Callable[[], Disk], deadline: float | None) -> BlobStore:
         return Guarded(disk(), "a", Health(), deadline_seconds=deadline)
+
+
+class TestReplicatedOverBoth(StoreSuite, ChunksSuite, DescriptionsSuite, SpaceSuite):
+    @pytest.fixture
+    def store(self, disk: Callable[[], Disk]) -> Replicated:
+        return Replicated([Member("a", Memory()), Member("b", disk())])
+
+
+@pytest.mark.parametrize("deadline", [None, 60.0])
+class TestReplicatedOverDisks(StoreSuite, ChunksSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite):
+    @pytest.fixture
+    def store(self, disk: Callable[[], Disk], deadline: float | None) -> Replicated:
+        return Replicated([Member(name, disk(), deadline_seconds=deadline) for name in "abc"], write_quorum=2)
+
+
+class TestDistributedOverReplicated(RoutedSuite):
+    """A replicated store is one place."""
+
+    @pytest.fixture
+    def store(self) -> Distributed:
+        pairs = [Replicated([Member("1", Memory()), Member("2", Memory())]) for _ in range(2)]
+        return Distributed([Member(name, pair) for name, pair in zip("ab", pairs, strict=True)])

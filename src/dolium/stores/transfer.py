@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dolium.stores.contract import BlobStore
     from dolium.values import BlobInfo, ByteRange
 
-__all__ = ["PIECE", "copy", "read_bytes"]
+__all__ = ["PIECE", "copy", "digest", "read_bytes"]
 
 PIECE = 1 << 18
 """Bytes asked for at a time when a body is passed on."""
@@ -45,13 +45,14 @@ def copy(
         body = HashingReader(reader, hasher)
         info = target.put(to, body, options=PutOptions(size=reader.size, description=description or {}))
         whole = body.count == reader.size
-    if not whole or _digest(target, to) != hasher.digest():
+    if not whole or digest(target, to) != hasher.digest():
         target.delete(to)
         raise BlobCorrupt("the copy does not read back as it was written")
     return info
 
 
-def _digest(store: BlobStore, key: str) -> bytes:
+def digest(store: BlobStore, key: str) -> bytes:
+    """The SHA-256 of the blob as it reads now. Raises what `get` and `read` do."""
     hasher = hashlib.sha256()
     with store.get(key) as reader:
         while piece := reader.read(PIECE):

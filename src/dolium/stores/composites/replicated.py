@@ -1,0 +1,247 @@
+"""Every blob in every member.
+
+    Replicated([Member("a", disk_a), Member("b", disk_b), Member("c", disk_c)], write_quorum=2)
+
+* A new blob is acknowledged when `write_quorum` members have it durably (all of them, if it is not given). One that
+  failed is named (`Written.missing`, and `on_damage`), and made good by `repair`. With fewer, nothing is acknowledged,
+  and what was written is deleted again.
+* A blob that is replaced needs every member: otherwise the old bytes could come back from the one that was away. If
+  the last step fails in some of them after it was made in others, PartlyDone names both; to put it again is the cure.
+* Reads ask one member after the other until the first bytes are there; an absent, damaged or unreachable copy is passed
+  over. An error that comes later passes: the copies might not be of one age.
+* BlobNotFound needs the word of every member. One that is down might have it.
+* Deletes are complete, or name what is left (PartlyDone).
+* A list is that of all members, or raises StoreUnavailable.
+
+It is one place with one id: its members are its own affair.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from dolium.errors import (
+    BlobCorrupt,
+    BlobNotFound,
+    ConfigError,
+    PartlyDone,
+    StoreError,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+from dolium.stores.composites import everywhere
+from dolium.stores.composites.everywhere import power_of
+from dolium.stores.composites.key_locks import KeyLocks
+from dolium.stores.composites.listing import merged
+from dolium.stores.composites.members import Members
+from dolium.stores.composites.placement import State
+from dolium.stores.composites.powers import offer
+from dolium.stores.composites.repair import Repair, repair
+from dolium.stores.composites.replica_streams import REFUSALS, FirstBytesReader, ReplicaWriter
+from dolium.stores.contract import (
+    BlobStore,
+    KeepsDescriptions,
+    LocalFiles,
+    LocalPaths,
+    PutOptions,
+    ReportsSpace,
+    TakesChunks,
+)
+from dolium.stores.keys import check_key
+from dolium.stores.transfer import PIECE
+from dolium.values import Space
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from dolium.stores.composites.guarded import Guarded
+    from dolium.stores.composites.members import Member
+    from dolium.stores.contract import BlobReader, BlobWriter, Reader
+    from dolium.values import BlobInfo, ByteRange
+
+__all__ = ["Replicated", "Written"]
+
+T = TypeVar("T")
+
+_PASSED_OVER: Final = (StoreUnavailable, BlobCorrupt)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A blob that enough members have: which do, and which do not, and why."""
+
+    info: BlobInfo
+    members: tuple[str, ...]
+    missing: Mapping[str, StoreError]
+
+
+class Replicated(BlobStore):
+    """Takes chunks, as its members must; keeps descriptions, reports space, has local paths and files if they all do.
+
+    `on_damage`: told the key of a blob of which a copy was found missing or damaged, or was not written; it may hand
+    the key to a mover, or be `repair` itself. It is called on the path of whoever found it.
+    """
+
+    def __init__(
+        self,
+        members: Iterable[Member],
+        *,
+        write_quorum: int | None = None,
+        on_damage: Callable[[str], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._members = Members(members, clock=clock)
+        self.write_quorum = len(self._members) if write_quorum is None else write_quorum
+        if not 1 <= self.write_quorum <= len(self._members):
+            raise ConfigError(
+                f"a write quorum of {self.write_quorum} among {len(self._members)} members cannot be"
+            )
+        self.on_damage = on_damage
+        self._locks = KeyLocks()
+        self.local = all(guard.local for guard in self._members)
+        for guard in self._members:
+            power_of(guard, TakesChunks)
+        offer(self, self._members)
+
+    def member(self, member_id: str) -> Guarded:
+        """One of the members, for who repairs or looks after them. Raises RecordNotFound."""
+        return self._members.leaf(member_id)
+
+    # Writes.
+
+    def put(self, key: str, body: Reader, *, options: PutOptions = PutOptions()) -> BlobInfo:  # noqa: B008 - frozen
+        return self.write(key, body, options=options).info
+
+    def write(self, key: str, body: Reader, *, options: PutOptions = PutOptions()) -> Written:  # noqa: B008 - frozen
+        """As `put`, and tells who has it."""
+        with self._writer(key, options) as writer:
+            taken = 0
+            while (piece := body.read(PIECE)) and (options.size is None or taken <= options.size):
+                writer.write(piece)
+                taken += len(piece)
+            info = writer.commit()
+        return Written(info, tuple(writer.written), dict(writer.failed))
+
+    def open_writer(self, key: str, *, options: PutOptions = PutOptions()) -> BlobWriter:  # noqa: B008 - frozen
+        return self._writer(key, options)
+
+    def delete(self, key: str) -> None:
+        check_key(key)
+        with self._locks.hold(key):
+            kept = [guard for guard in self._members if guard.health.state is State.READ_ONLY]
+            if held := everywhere.holders(kept, key, strict=True):
+                raise StoreReadOnly(f"a copy lies in {held[0].store_id}, which is read-only")
+            everywhere.delete([guard for guard in self._members.backwards() if guard not in kept], key)
+
+    # Reads.
+
+    def get(self, key: str, *, range: ByteRange | None = None) -> BlobReader:  # noqa: A002 - as the contract
+        return self._first(key, lambda guard: FirstBytesReader(guard.get(key, range=range)))
+
+    def stat(self, key: str) -> BlobInfo:
+        return self._first(key, lambda guard: guard.stat(key))
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[BlobInfo]:
+        return merged([guard.list(prefix, after=after) for guard in self._members])
+
+    def close(self) -> None:
+        for guard in self._members:
+            guard.close()
+
+    # Copies.
+
+    def repair(self, key: str, *, sha256: bytes | None = None) -> Repair:
+        """Read every copy, and write anew those that are absent or not like the right one.
+
+        Right is the one with the digest, if the caller knows it; else what more than half of the copies found say;
+        else nothing is touched and `Repair.right` is empty. Raises BlobNotFound if no member has it, and
+        StoreUnavailable if one is down and no other has it.
+        """
+        check_key(key)
+        with self._locks.hold(key):
+            return repair(tuple(self._members), key, sha256)
+
+    # The powers that depend on the members.
+
+    def _description(self, key: str) -> dict[str, str]:
+        return self._first(key, lambda guard: power_of(guard, KeepsDescriptions).description(key))
+
+    def _local_path(self, key: str) -> Path:
+        return self._first(key, lambda guard: power_of(guard, LocalPaths).local_path(key))
+
+    def _open_file(self, key: str) -> tuple[int, int]:
+        return self._first(key, lambda guard: power_of(guard, LocalFiles).open_file(key))
+
+    def _space(self) -> Space:
+        """Of the member that has the least left."""
+        return min(
+            (power_of(guard, ReportsSpace).space() for guard in self._members), key=lambda one: one.free
+        )
+
+    # How it goes about it.
+
+    def _first(self, key: str, work: Callable[[Guarded], T]) -> T:
+        """What `work` says of the first good copy."""
+        check_key(key)
+        damaged: list[StoreError] = []
+        absent = 0
+        for guard in self._members:
+            try:
+                found = work(guard)
+            except BlobNotFound:
+                absent += 1
+            except _PASSED_OVER as error:
+                damaged.append(error)
+            else:
+                if absent or any(isinstance(fault, BlobCorrupt) for fault in damaged):
+                    self._tell(key)
+                return found
+        for fault in damaged:
+            if isinstance(fault, StoreUnavailable):
+                raise StoreUnavailable(
+                    fault.store_id, f"{fault.store_id} is down, and might have it"
+                ) from fault
+        if damaged:
+            raise damaged[0]
+        raise BlobNotFound(key)
+
+    def _writer(self, key: str, options: PutOptions) -> ReplicaWriter:
+        check_key(key)
+        failed: dict[str, StoreError] = {}
+        writers: dict[str, BlobWriter] = {}
+        try:
+            for guard in self._members:
+                try:
+                    writers[guard.store_id] = power_of(guard, TakesChunks).open_writer(key, options=options)
+                except REFUSALS as error:
+                    failed[guard.store_id] = error
+            return ReplicaWriter(
+                writers,
+                failed,
+                self.write_quorum,
+                lambda commit: self._publish(key, commit),
+                lambda: self._tell(key),
+            )
+        except BaseException:
+            for writer in writers.values():
+                writer.abort()
+            raise
+
+    def _publish(self, key: str, commit: Callable[[int], None]) -> None:
+        """Commit at all members as far as `commit` is told that it must; undo what does not reach so many."""
+        with self._locks.hold(key):
+            replaces = bool(everywhere.holders(self._members, key))
+            try:
+                commit(len(self._members) if replaces else self.write_quorum)
+            except PartlyDone as error:
+                if replaces:
+                    raise
+                everywhere.delete([self._members.leaf(name) for name in error.done], key)
+                raise error.__cause__ or error from None
+
+    def _tell(self, key: str) -> None:
+        if self.on_damage is not None:
+            self.on_damage(key)
