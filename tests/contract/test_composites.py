@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.composites.distributed import Distributed
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health
@@ -15,6 +16,7 @@ from dolium.stores.composites.routed import Routed
 from dolium.stores.contract import BlobStore
 from dolium.stores.leaves.disk import Disk, Options
 from dolium.stores.leaves.memory import Memory
+from dolium.testing.caches import check_accounts
 from dolium.testing.faults import FailingStore, HungStore, SlowStore, TornStore
 from dolium.testing.powers import (
     ChunksSuite,
@@ -124,3 +126,55 @@ class TestDistributedOverReplicated(RoutedSuite):
     def store(self) -> Distributed:
         pairs = [Replicated([Member("1", Memory()), Member("2", Memory())]) for _ in range(2)]
         return Distributed([Member(name, pair) for name, pair in zip("ab", pairs, strict=True)])
+
+
+@pytest.fixture
+def cached(tmp_path: Path) -> Iterator[Callable[..., Cached]]:
+    """Makes a cache in front of a store; at the end what is counted is what lies there."""
+    made: list[Cached] = []
+
+    def make(far: BlobStore, **options: float) -> Cached:
+        made.append(Cached(far, CacheOptions(tmp_path / "cache", **options)))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+    check_accounts(tmp_path / "cache")
+
+
+class TestCachedDisk(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite):
+    @pytest.fixture
+    def store(self, disk: Callable[[], Disk], cached: Callable[..., Cached]) -> Cached:
+        return cached(disk())
+
+
+class TestCachedMemoryAlwaysAsked(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite):
+    @pytest.fixture
+    def store(self, cached: Callable[..., Cached]) -> Cached:
+        return cached(Memory(), fresh_seconds=0.0, keep_writes=False)
+
+
+class TestCachedBySmallBlocks(StoreSuite, PathsSuite):
+    """A far store without powers; most blobs are many blocks, and larger than what is fetched at once."""
+
+    @pytest.fixture
+    def store(self, cached: Callable[..., Cached]) -> Cached:
+        return cached(FailingStore(Memory()), block_bytes=1000, eager_bytes=5000, fresh_seconds=0.0)
+
+
+class TestCachedInLittleRoom(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite):
+    """Most blobs are larger than the cache."""
+
+    @pytest.fixture
+    def store(self, cached: Callable[..., Cached]) -> Cached:
+        return cached(Memory(), size_bytes=100_000, block_bytes=1 << 16)
+
+
+class TestCachedMembers(RoutedSuite):
+    @pytest.fixture
+    def store(self, disk: Callable[[], Disk], tmp_path: Path) -> Iterator[Distributed]:
+        options = CacheOptions(tmp_path / "cache")
+        store = Distributed([Member(name, Cached(disk(), options, scope=name)) for name in "ab"])
+        yield store
+        store.close()
