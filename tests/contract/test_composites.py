@@ -119,6 +119,14 @@ class TestReplicatedOverDisks(StoreSuite, ChunksSuite, DescriptionsSuite, FilesS
         return Replicated([Member(name, disk(), deadline_seconds=deadline) for name in "abc"], write_quorum=2)
 
 
+class TestReplicatedOverFaultsAtRest(StoreSuite, ChunksSuite):
+    """Members that take no chunks."""
+
+    @pytest.fixture
+    def store(self) -> Replicated:
+        return Replicated([Member("a", FailingStore(Memory())), Member("b", Memory())])
+
+
 class TestDistributedOverReplicated(RoutedSuite):
     """A replicated store is one place."""
 

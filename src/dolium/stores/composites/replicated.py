@@ -40,6 +40,7 @@ from dolium.stores.composites.placement import State
 from dolium.stores.composites.powers import offer
 from dolium.stores.composites.repair import Repair, repair
 from dolium.stores.composites.replica_streams import REFUSALS, FirstBytesReader, ReplicaWriter
+from dolium.stores.composites.spooled import open_writer
 from dolium.stores.contract import (
     BlobStore,
     KeepsDescriptions,
@@ -47,7 +48,6 @@ from dolium.stores.contract import (
     LocalPaths,
     PutOptions,
     ReportsSpace,
-    TakesChunks,
 )
 from dolium.stores.keys import check_key
 from dolium.stores.transfer import PIECE
@@ -79,7 +79,7 @@ class Written:
 
 
 class Replicated(BlobStore):
-    """Takes chunks, as its members must; keeps descriptions, reports space, has local paths and files if they all do.
+    """Takes chunks; keeps descriptions, reports space, has local paths and files if they all do.
 
     `on_damage`: told the key of a blob of which a copy was found missing or damaged, or was not written; it may hand
     the key to a mover, or be `repair` itself. It is called on the path of whoever found it.
@@ -102,8 +102,6 @@ class Replicated(BlobStore):
         self.on_damage = on_damage
         self._locks = KeyLocks()
         self.local = all(guard.local for guard in self._members)
-        for guard in self._members:
-            power_of(guard, TakesChunks)
         offer(self, self._members)
 
     def member(self, member_id: str) -> Guarded:
@@ -215,7 +213,7 @@ class Replicated(BlobStore):
         try:
             for guard in self._members:
                 try:
-                    writers[guard.store_id] = power_of(guard, TakesChunks).open_writer(key, options=options)
+                    writers[guard.store_id] = open_writer(guard, key, options)
                 except REFUSALS as error:
                     failed[guard.store_id] = error
             return ReplicaWriter(
