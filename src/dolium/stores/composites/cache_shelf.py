@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Filling", "Lease", "Shelf"]
 
 _STEP: Final = 1 << 20
-"""Room is taken so many bytes at a time when the size is not known."""
+"""Room is taken so many bytes at a time when the size is not known; in a small cache fewer."""
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -96,23 +96,30 @@ class Shelf:
 
         `size`: how large it will be; None if that is not known: then it takes room as it grows.
         """
-        with self.index.lock():
-            epoch = self.index.epoch(key)
-            if not self.make_room(_STEP if size is None else size):
-                return None
-            entry = self.index.add(key, block, _STEP if size is None else size, self.clock())
-            # The row goes before the file, and tells of it whatever becomes of us.
+        while True:
+            with self.index.lock():
+                epoch = self.index.epoch(key)
+                if not self.make_room(size or 0):
+                    return None
+                entry = self.index.add(key, block, size or 0, self.clock())
+            # The row is written down before there is a file, so that no file is ever without one.
+            with self.index.lock():
+                if (
+                    self.index.resize(entry, entry.size) is not None
+                ):  # else it was taken for that of a dead process
+                    return Filling(self, entry, self._create(entry), epoch)
+
+    def _create(self, entry: Entry) -> int:
+        try:
             try:
-                try:
-                    descriptor = os.open(self.path(entry), _CREATE, 0o666)
-                except FileNotFoundError:
-                    Path(self.path(entry)).parent.mkdir(exist_ok=True)
-                    descriptor = os.open(self.path(entry), _CREATE, 0o666)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError:
-                self.remove(entry)
-                raise
-        return Filling(self, entry, descriptor, epoch)
+                descriptor = os.open(self.path(entry), _CREATE, 0o666)
+            except FileNotFoundError:
+                Path(self.path(entry)).parent.mkdir(exist_ok=True)
+                descriptor = os.open(self.path(entry), _CREATE, 0o666)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise CacheBroken("cache", "the cache cannot be written") from error
+        return descriptor
 
     def make_room(self, size: int) -> bool:
         """Remove what was used least, until there is room for so many bytes more. Inside `index.lock`."""
@@ -265,7 +272,9 @@ class Filling:
                 self._shelf.remove(self._entry)
 
     def _grow(self, size: int) -> bool:
-        more = max(_STEP, self.written + size - self._entry.size)
+        limit = self._shelf.limit
+        step = _STEP if limit is None else min(_STEP, limit // 64)
+        more = max(step, self.written + size - self._entry.size)
         with self._shelf.index.lock():
             grown = (
                 self._shelf.index.resize(self._entry, self._entry.size + more)

@@ -1,0 +1,575 @@
+"""A cache in front of a far store: what is fetched, what stays, what goes, and what is never served."""
+
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dolium.errors import (
+    BlobCorrupt,
+    BlobNotFound,
+    RangeNotSatisfiable,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
+from dolium.stores.composites import cache_shelf
+from dolium.stores.composites.cached import Cached, CacheOptions
+from dolium.stores.contract import BlobReader, LocalPaths, PutOptions, TakesChunks, unwrap
+from dolium.stores.leaves.memory import Memory
+from dolium.stores.transfer import read_bytes
+from dolium.testing.caches import check_accounts
+from dolium.testing.faults import CountingStore, FailingStore, SlowStore
+from dolium.testing.powers import keys, put
+from dolium.values import BlobInfo, ByteRange
+from tests.unit.stores.composites.clock import Clock
+
+DOWN = StoreUnavailable("far", "down")
+FOREVER = float("inf")
+
+
+class Far(FailingStore):
+    """Counts, and fails when told to; `memory` is what lies there."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.counted = CountingStore(self.memory)
+        super().__init__(self.counted)
+
+    @property
+    def calls(self) -> dict[str, int]:
+        return {verb: count for verb, count in self.counted.calls.items() if verb != "read"}
+
+    def forget(self) -> None:
+        self.counted.calls.clear()
+
+
+@pytest.fixture
+def far() -> Far:
+    return Far()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+Make = Callable[..., Cached]
+
+
+@pytest.fixture
+def make(far: Far, clock: Clock, tmp_path: Path) -> Iterator[Make]:
+    """At the end what is counted is what lies there."""
+    made: list[Cached] = []
+
+    def build(**options: float | None) -> Cached:
+        chosen = CacheOptions(tmp_path / "cache", **({"fresh_seconds": FOREVER} | options))  # type: ignore[arg-type]
+        made.append(Cached(far, chosen, clock=clock))
+        return made[-1]
+
+    yield build
+    for store in made:
+        store.close()
+    check_accounts(tmp_path / "cache")
+
+
+def _files(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "cache/files").rglob("*") if path.is_file()]
+
+
+def _used(tmp_path: Path) -> int:
+    return sum(path.stat().st_size for path in _files(tmp_path))
+
+
+# What is fetched.
+
+
+def test_what_was_read_is_read_here_the_next_time(make: Make, far: Far) -> None:
+    store = make(keep_writes=False)
+    put(store, "a", b"0123456789")
+    far.forget()
+    assert read_bytes(store, "a") == b"0123456789"
+    assert far.calls == {"stat": 1, "get": 1}
+    assert read_bytes(store, "a", range=ByteRange(2, 4)) == b"234"
+    assert store.stat("a") == far.memory.stat("a")
+    assert far.calls == {"stat": 1, "get": 1}
+
+
+def test_what_was_written_is_read_here(make: Make, far: Far) -> None:
+    store = make()
+    put(store, "a", b"bytes")
+    chunks = unwrap(store, TakesChunks)
+    assert chunks is None, "the far store takes none"
+    far.forget()
+    assert read_bytes(store, "a") == b"bytes"
+    assert far.calls == {}
+
+
+@pytest.mark.parametrize("size", [0, 5])
+def test_an_empty_blob_is_one_like_others(make: Make, far: Far, size: int) -> None:
+    store = make()
+    put(store, "a", b"x" * size)
+    put(store, "a", b"")
+    assert read_bytes(store, "a") == far.memory.get("a").read() == b""
+    far.forget()
+    for _ in range(3):
+        assert store.stat("a").size == 0
+        assert read_bytes(store, "a") == b""
+    assert far.calls == {}
+
+
+def test_of_a_large_blob_the_parts_are_fetched_that_are_wanted(make: Make, far: Far) -> None:
+    store = make(block_bytes=100, eager_bytes=1000, keep_writes=False)
+    body = bytes(range(250)) * 10
+    put(store, "a", body)
+    far.forget()
+    assert read_bytes(store, "a", range=ByteRange(150, 349)) == body[150:350]
+    assert far.calls == {"stat": 1, "get": 1}
+    assert read_bytes(store, "a", range=ByteRange(100, 399)) == body[100:400]
+    assert far.calls == {"stat": 1, "get": 1}, "three blocks"
+    assert read_bytes(store, "a", range=ByteRange(0, 499)) == body[:500]
+    assert far.calls == {"stat": 1, "get": 2}
+    assert read_bytes(store, "a", range=ByteRange(None, 1)) == body[-1:]
+    assert far.calls == {"stat": 1, "get": 3}
+    assert read_bytes(store, "a", range=ByteRange(0, 1999)) == body[:2000]
+    assert far.calls == {"stat": 1, "get": 4}, "too much at once: it streams"
+
+
+def test_all_of_a_large_blob_streams_and_stays(make: Make, far: Far, tmp_path: Path) -> None:
+    store = make(block_bytes=100, eager_bytes=1000, keep_writes=False)
+    put(store, "a", b"x" * 5000)
+    far.forget()
+    with store.get("a") as reader, store.get("a") as second:
+        assert reader.read(10) == b"x" * 10
+        assert second.read() == b"x" * 5000
+        assert _used(tmp_path) < 5000 or len(_files(tmp_path)) == 1
+        assert reader.read() == b"x" * 4990
+    assert far.calls == {"stat": 2, "get": 2}
+    assert read_bytes(store, "a") == b"x" * 5000
+    assert far.calls == {"stat": 2, "get": 2}
+    assert _used(tmp_path) == 5000
+
+
+def test_what_is_read_in_part_leaves_nothing(make: Make, far: Far, tmp_path: Path) -> None:
+    store = make(block_bytes=100, eager_bytes=1000, keep_writes=False)
+    put(store, "a", b"x" * 5000)
+    with store.get("a") as reader:
+        reader.read(10)
+    assert _files(tmp_path) == []
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_is_larger_than_the_cache_streams_through(
+    make: Make, far: Far, tmp_path: Path, *, keep: bool
+) -> None:
+    store = make(size_bytes=1000, block_bytes=100, keep_writes=keep)
+    body = bytes(range(250)) * 10
+    put(store, "a", body)
+    put(store, "b", b"small")
+    assert read_bytes(store, "a") == body
+    assert read_bytes(store, "a", range=ByteRange(0, 1999)) == body[:2000]
+    assert read_bytes(store, "a", range=ByteRange(500, 600)) == body[500:601], "by blocks"
+    assert 0 < _used(tmp_path) <= 1000
+    paths = unwrap(store, LocalPaths)
+    assert paths is not None
+    with pytest.raises(StoreFull):
+        paths.local_path("a")
+    assert paths.local_path("b").read_bytes() == b"small"
+
+
+def test_one_fetches_and_the_others_wait(make: Make, far: Far, tmp_path: Path) -> None:
+    make()  # of two caches over one folder, as in two processes
+    slow = SlowStore(far, 0.05)
+    stores = [Cached(slow, CacheOptions(tmp_path / "cache", fresh_seconds=FOREVER)) for _ in range(2)]
+    put(far, "a", b"x" * 100_000)
+    far.forget()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: read_bytes(stores[number % 2], "a"), range(16)))
+    assert found == [b"x" * 100_000] * 16
+    assert far.calls["get"] == 1
+    for store in stores:
+        store.close()
+
+
+def test_many_keys_are_fetched_side_by_side(make: Make, far: Far) -> None:
+    store = make()
+    barrier = threading.Barrier(4, timeout=30)
+    for number in range(4):
+        put(far, f"{number}", b"x")
+    real = far.get
+
+    def get(key: str, *, range: ByteRange | None = None) -> BlobReader:  # noqa: A002
+        barrier.wait()
+        return real(key, range=range)
+
+    far.get = get  # type: ignore[method-assign]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda number: read_bytes(store, f"{number}"), range(4))) == [b"x"] * 4
+
+
+# What stays, what goes.
+
+
+def test_what_was_used_least_goes_first_and_the_limit_holds(
+    make: Make, far: Far, clock: Clock, tmp_path: Path
+) -> None:
+    store = make(size_bytes=1000)
+    for number in range(10):
+        clock.now += 1
+        put(store, f"{number}", b"x" * 100)
+    assert _used(tmp_path) == 1000
+    clock.now += 1
+    read_bytes(store, "0")
+    clock.now += 1
+    put(store, "new", b"x" * 150)
+    assert _used(tmp_path) <= 1000
+    far.forget()
+    for key in ("0", "new", "3", "9"):
+        assert read_bytes(store, key)
+    assert far.calls == {}
+    for key in ("1", "2"):
+        assert read_bytes(store, key) == b"x" * 100
+    assert far.calls == {"get": 2, "stat": 2}
+    assert _used(tmp_path) <= 1000
+
+
+def test_a_file_that_is_read_stays(make: Make, far: Far, clock: Clock, tmp_path: Path) -> None:
+    store = make(size_bytes=1000)
+    put(store, "a", b"a" * 600)
+    with store.get("a") as reader:
+        assert reader.read(1) == b"a"
+        for number in range(5):
+            clock.now += 1
+            put(store, f"{number}", b"x" * 300)
+            assert _used(tmp_path) <= 1000
+        put(store, "large", b"y" * 700)
+        assert read_bytes(store, "large") == b"y" * 700, "there is no room, and it streams"
+        far.forget()
+        assert read_bytes(store, "a") == b"a" * 600
+        assert far.calls == {}
+        assert reader.read() == b"a" * 599
+    put(store, "large", b"y" * 700)
+    far.forget()
+    assert read_bytes(store, "large") == b"y" * 700
+    assert far.calls == {}
+    assert read_bytes(store, "a") == b"a" * 600
+    assert far.calls == {"get": 1, "stat": 1}
+
+
+def test_a_path_stays_for_its_time(make: Make, far: Far, clock: Clock, tmp_path: Path) -> None:
+    store = make(size_bytes=1000, pin_seconds=60.0)
+    put(store, "a", b"a" * 600)
+    path = store.local_path("a")
+    clock.now += 59
+    put(store, "b", b"b" * 600)
+    assert path.read_bytes() == b"a" * 600
+    with pytest.raises(StoreFull):
+        store.local_path("b")
+    clock.now += 2
+    assert store.local_path("b").read_bytes() == b"b" * 600
+    assert not path.exists()
+    assert _used(tmp_path) == 600
+
+
+def test_a_path_stays_also_when_its_blob_is_replaced_or_deleted(make: Make, clock: Clock) -> None:
+    store = make(pin_seconds=60.0)
+    put(store, "a", b"old")
+    path = store.local_path("a")
+    put(store, "a", b"new")
+    assert store.local_path("a").read_bytes() == b"new"
+    store.delete("a")
+    assert path.read_bytes() == b"old"
+    clock.now += 61
+    put(store, "b", b"x")
+    put(store, "c", b"x")
+    assert not path.exists()
+
+
+def test_old_copies_do_not_pile_up_where_there_is_no_limit(make: Make, tmp_path: Path) -> None:
+    store = make()
+    for number in range(50):
+        put(store, "a", b"%d" % number)
+        read_bytes(store, "a")
+    assert len(_files(tmp_path)) <= 2
+
+
+# What is never served.
+
+
+def test_a_put_and_a_delete_are_seen_by_all_caches_of_the_folder(make: Make, far: Far) -> None:
+    one, two = make(), make()
+    put(one, "a", b"old")
+    assert read_bytes(two, "a") == b"old"
+    put(two, "a", b"new")
+    assert read_bytes(one, "a") == b"new"
+    assert one.stat("a") == far.memory.stat("a")
+    two.delete("a")
+    with pytest.raises(BlobNotFound):
+        one.get("a")
+    with pytest.raises(BlobNotFound):
+        one.stat("a")
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_what_others_change_is_seen_after_the_time_of_freshness(
+    make: Make, far: Far, clock: Clock, *, same_size: bool
+) -> None:
+    store = make(fresh_seconds=10.0)
+    put(store, "a", b"old")
+    put(far.memory, "a", b"new" if same_size else b"longer")
+    assert read_bytes(store, "a") == b"old"
+    clock.now += 10.1
+    assert read_bytes(store, "a") == far.memory.get("a").read()
+    far.memory.delete("a")
+    clock.now += 10.1
+    with pytest.raises(BlobNotFound):
+        store.get("a")
+
+
+def test_what_has_not_changed_is_not_fetched_again(make: Make, far: Far, clock: Clock) -> None:
+    store = make(fresh_seconds=10.0)
+    put(store, "a", b"bytes")
+    far.forget()
+    for _ in range(3):
+        clock.now += 10.1
+        read_bytes(store, "a")
+        read_bytes(store, "a")
+    assert far.calls == {"stat": 3}
+
+
+def test_blocks_of_two_blobs_are_never_put_together(make: Make, far: Far, clock: Clock) -> None:
+    store = make(block_bytes=10, fresh_seconds=10.0, keep_writes=False)
+    put(store, "a", b"a" * 100)
+    assert read_bytes(store, "a", range=ByteRange(0, 9)) == b"a" * 10
+    put(far.memory, "a", b"b" * 100)
+    assert read_bytes(store, "a", range=ByteRange(0, 49)) == b"b" * 50
+    put(far.memory, "a", b"c" * 99)
+    assert read_bytes(store, "a", range=ByteRange(0, 60)) == b"c" * 61
+
+
+@pytest.mark.parametrize("error", [DOWN, StoreFull("full")])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_put_that_fails_raises_and_leaves_nothing(
+    make: Make, far: Far, tmp_path: Path, error: StoreError, *, known: bool
+) -> None:
+    store = make()
+    put(store, "a", b"old")
+    far.fail("put", error)
+    size = 3 if known else None
+    with pytest.raises(type(error)):
+        store.put("a", io.BytesIO(b"new"), options=PutOptions(size=size))
+    assert read_bytes(store, "a") == b"old"
+    far.fail("put", error)
+    with pytest.raises(type(error)):
+        put(store, "b", b"new")
+    with pytest.raises(BlobNotFound):
+        store.get("b")
+    assert _used(tmp_path) == 3
+
+
+def test_a_put_that_came_to_something_after_all_is_not_hidden(make: Make, far: Far) -> None:
+    store = make()
+    put(store, "a", b"old")
+    real = far.put
+
+    def put_and_fail(*arguments: object, **options: object) -> BlobInfo:
+        real(*arguments, **options)  # type: ignore[arg-type]
+        raise DOWN
+
+    far.put = put_and_fail  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        put(store, "a", b"new")
+    assert read_bytes(store, "a") == b"new"
+
+
+def test_a_slow_reader_does_not_bring_back_what_was_replaced(make: Make, far: Far) -> None:
+    store, other = make(keep_writes=False), make(keep_writes=False)
+    put(store, "a", b"old")
+    reading, go_on = threading.Event(), threading.Event()
+    real = far.get
+
+    def get(key: str, *, range: ByteRange | None = None) -> BlobReader:  # noqa: A002
+        reader = real(key, range=range)
+        reading.set()
+        assert go_on.wait(30)
+        return reader
+
+    far.get = get  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(read_bytes, store, "a")
+        assert reading.wait(30)
+        far.get = real  # type: ignore[method-assign]
+        put(other, "a", b"new")
+        go_on.set()
+        assert slow.result() == b"old", "it began before"
+    assert read_bytes(store, "a") == b"new"
+    assert read_bytes(other, "a") == b"new"
+
+
+def test_of_two_puts_at_once_the_cache_has_the_one_that_the_far_store_has(make: Make, far: Far) -> None:
+    store = make()
+    stop = time.monotonic() + 1.0
+    count = 0
+    with ThreadPoolExecutor(4) as pool:
+        while time.monotonic() < stop and count < 60:
+            count += 1
+            list(pool.map(lambda n: put(store, "a", b"%d" % n), range(4)))
+            assert read_bytes(store, "a") == far.memory.get("a").read()
+    assert count > 5
+
+
+# A far store that is down.
+
+
+def test_what_is_here_and_fresh_is_read_while_the_far_store_is_down(
+    make: Make, far: Far, clock: Clock
+) -> None:
+    store = make(fresh_seconds=10.0)
+    put(store, "a", b"bytes")
+    for verb in ("get", "stat", "put", "delete"):
+        far.fail(verb, DOWN, for_good=True)
+    assert read_bytes(store, "a") == b"bytes"
+    clock.now += 11
+    for call in (
+        lambda: store.get("a"),
+        lambda: store.stat("a"),
+        lambda: store.get("absent"),
+        lambda: put(store, "b", b"x"),
+        lambda: store.delete("a"),
+    ):
+        with pytest.raises(StoreUnavailable):
+            call()
+    far.heal()
+    assert read_bytes(store, "a") == b"bytes"
+    assert keys(store) == ["a"]
+
+
+def test_an_error_of_a_fetch_passes_and_leaves_nothing(make: Make, far: Far, tmp_path: Path) -> None:
+    store = make(keep_writes=False, block_bytes=100)
+    put(store, "a", b"x" * 1_000_000)
+    for asked in (None, ByteRange(50, 450)):
+        far.fail("get", DOWN)
+        with pytest.raises(StoreUnavailable):
+            store.get("a", range=asked)
+    assert _files(tmp_path) == []
+    assert read_bytes(store, "a") == b"x" * 1_000_000
+
+
+# A cache that is harmed.
+
+
+def test_files_that_vanish_are_fetched_again(far: Far, tmp_path: Path) -> None:
+    store = Cached(far, CacheOptions(tmp_path / "cache", size_bytes=1000, block_bytes=10))
+    put(store, "a", b"a" * 100)
+    put(store, "b", b"b" * 300)
+    for path in _files(tmp_path):
+        path.unlink()
+    assert read_bytes(store, "a") == b"a" * 100
+    assert read_bytes(store, "b", range=ByteRange(5, 25)) == b"b" * 21
+    for path in _files(tmp_path):
+        path.unlink()
+    for number in range(10):
+        put(store, f"{number}", b"x" * 200)
+    assert store.local_path("a").read_bytes() == b"a" * 100
+    assert 0 < _used(tmp_path) <= 1000
+    store.close()
+
+
+def test_files_that_are_cut_are_fetched_again(make: Make, tmp_path: Path) -> None:
+    store = make()
+    put(store, "a", b"a" * 100)
+    (file,) = _files(tmp_path)
+    os.truncate(file, 50)
+    assert read_bytes(store, "a") == b"a" * 100
+    with store.get("a") as reader:
+        os.truncate(_files(tmp_path)[0], 50)
+        with pytest.raises(BlobCorrupt):
+            reader.read()
+    assert read_bytes(store, "a") == b"a" * 100
+
+
+def test_a_folder_that_vanishes_is_passed_by(far: Far, tmp_path: Path, clock: Clock) -> None:
+    store = Cached(far, CacheOptions(tmp_path / "other", fresh_seconds=FOREVER), clock=clock)
+    put(store, "a", b"bytes")
+    for path in sorted((tmp_path / "other").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (tmp_path / "other").rmdir()
+    assert read_bytes(store, "a") == b"bytes"
+    put(far, "b", b"more")
+    assert read_bytes(store, "b") == b"more"
+    store.close()
+
+
+@pytest.mark.parametrize("harm", [b"no database at all", b""])
+def test_an_index_that_is_damaged_is_begun_anew(make: Make, far: Far, tmp_path: Path, harm: bytes) -> None:
+    store = make()
+    put(store, "a", b"bytes")
+    store.close()
+    (tmp_path / "cache/index.sqlite").write_bytes(harm * 1000)
+    again = make()
+    assert _files(tmp_path) == []
+    assert read_bytes(again, "a") == b"bytes"
+    assert len(_files(tmp_path)) == 1
+
+
+def test_after_a_power_cut_rows_and_files_are_compared(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make()
+    for name in ("kept", "cut", "gone"):
+        put(store, name, b"bytes of " + name.encode())
+    paths = {name: store.local_path(name) for name in ("kept", "cut", "gone")}
+    store.close()
+    os.truncate(paths["cut"], 3)
+    paths["gone"].unlink()
+    (paths["kept"].parent / "999999").write_bytes(b"of no row")
+    monkeypatch.setattr(cache_shelf, "_boot", lambda: "another")
+    again = make()
+    assert _files(tmp_path) == [paths["kept"]]
+    for name in paths:
+        assert read_bytes(again, name) == b"bytes of " + name.encode()
+
+
+def test_a_cache_that_cannot_be_written_is_passed_by_for_reads(
+    make: Make, far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make()
+    put(far, "a", b"bytes" * 100)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    assert read_bytes(store, "a") == b"bytes" * 100
+    put(store, "b", b"new")
+    monkeypatch.undo()
+    assert _files(tmp_path) == []
+    assert read_bytes(store, "b") == b"new"
+
+
+def test_scopes_keep_stores_apart_in_one_folder(tmp_path: Path) -> None:
+    options = CacheOptions(tmp_path / "cache", size_bytes=1000, fresh_seconds=FOREVER)
+    one, two = (Cached(Memory(), options, scope=name) for name in ("1", "2"))
+    put(one, "a", b"one")
+    put(two, "a", b"two")
+    assert (read_bytes(one, "a"), read_bytes(two, "a")) == (b"one", b"two")
+    put(one, "b", b"x" * 900)
+    put(two, "c", b"x" * 900)
+    assert _used(tmp_path) <= 1000
+    one.close()
+    two.close()
+
+
+def test_a_range_behind_the_end_is_refused_and_leaks_nothing(make: Make) -> None:
+    store = make()
+    put(store, "a", b"bytes")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        with pytest.raises(RangeNotSatisfiable):
+            store.get("a", range=ByteRange(5, None))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
