@@ -26,6 +26,10 @@ __all__ = ["Filling", "Lease", "Shelf"]
 
 _STEP: Final = 1 << 20
 """Room is taken so many bytes at a time when the size is not known; in a small cache fewer."""
+_SYNCED: Final = 1 << 20
+"""Files from this size on are synced to the disk. A smaller one would cost more than it is worth, and is forgotten
+after a power cut, for it may be there with its size and without its bytes.
+"""
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -190,7 +194,7 @@ class Shelf:
             self.index.set_fact("boot", boot)
 
     def _compare(self) -> None:
-        """Let the rows and the files tell the same. Inside `index.lock`; the only walk there is."""
+        """Let the rows and the files tell the same, and what is not sure be gone. Inside `index.lock`; the only walk."""
         entries = {entry.id: entry for entry in self.index.of_state(FILLING, READY, OLD)}
         seen: set[int] = set()
         for file in Path(self._files).glob("*/*"):
@@ -199,7 +203,7 @@ class Shelf:
                 file.unlink()
             else:
                 seen.add(entry.id)
-                if file.lstat().st_size != entry.size:
+                if file.lstat().st_size != entry.size or entry.size < _SYNCED:
                     self.remove(entry)
         self._remove_all([entry for entry in entries.values() if entry.id not in seen])
         self._remove_all(self.index.of_state(FILLING, OLD))
@@ -245,7 +249,8 @@ class Filling:
             return None
         shelf, index, entry = self._shelf, self._shelf.index, self._entry
         try:
-            os.fdatasync(self._descriptor)
+            if self.written >= _SYNCED:
+                os.fdatasync(self._descriptor)
             with index.lock():
                 current = index.epoch(entry.key) == self.epoch
                 if of_put:

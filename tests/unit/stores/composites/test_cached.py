@@ -20,7 +20,7 @@ from dolium.errors import (
 )
 from dolium.stores.composites import cache_shelf
 from dolium.stores.composites.cached import Cached, CacheOptions
-from dolium.stores.contract import BlobReader, LocalPaths, PutOptions, TakesChunks, unwrap
+from dolium.stores.contract import BlobReader, LocalPaths, PutOptions, Reader, TakesChunks, unwrap
 from dolium.stores.leaves.memory import Memory
 from dolium.stores.transfer import read_bytes
 from dolium.testing.caches import check_accounts
@@ -378,6 +378,7 @@ def test_a_put_that_came_to_something_after_all_is_not_hidden(make: Make, far: F
     real = far.put
 
     def put_and_fail(*arguments: object, **options: object) -> BlobInfo:
+        assert read_bytes(store, "a") == b"old", "which brings it back into the cache"
         real(*arguments, **options)  # type: ignore[arg-type]
         raise DOWN
 
@@ -421,6 +422,21 @@ def test_of_two_puts_at_once_the_cache_has_the_one_that_the_far_store_has(make: 
             list(pool.map(lambda n: put(store, "a", b"%d" % n), range(4)))
             assert read_bytes(store, "a") == far.memory.get("a").read()
     assert count > 5
+
+
+def test_a_copy_of_a_put_that_another_has_overtaken_is_not_served(make: Make, far: Far) -> None:
+    store = make()
+    real = far.put
+
+    def overtaken(key: str, body: Reader, *, options: PutOptions) -> BlobInfo:
+        info = real(key, body, options=options)
+        far.put = real  # type: ignore[method-assign]
+        put(store, "a", b"new")
+        return info
+
+    far.put = overtaken  # type: ignore[method-assign, assignment]
+    put(store, "a", b"old")
+    assert read_bytes(store, "a") == far.memory.get("a").read() == b"new"
 
 
 # A far store that is down.
@@ -520,10 +536,11 @@ def test_an_index_that_is_damaged_is_begun_anew(make: Make, far: Far, tmp_path: 
 def test_after_a_power_cut_rows_and_files_are_compared(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cache_shelf, "_SYNCED", 12)
     store = make()
-    for name in ("kept", "cut", "gone"):
+    for name in ("kept", "cut", "gone", "in"):
         put(store, name, b"bytes of " + name.encode())
-    paths = {name: store.local_path(name) for name in ("kept", "cut", "gone")}
+    paths = {name: store.local_path(name) for name in ("kept", "cut", "gone", "in")}
     store.close()
     os.truncate(paths["cut"], 3)
     paths["gone"].unlink()

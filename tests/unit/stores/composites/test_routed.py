@@ -391,6 +391,24 @@ def test_writers_of_one_new_key_leave_one_blob() -> None:
         assert len(holding) == 1
 
 
+def test_of_two_writers_in_different_members_the_last_one_stays() -> None:
+    members = [Member("a", Memory()), Member("b", Memory())]
+    store = Hierarchical(members)
+    chunks = unwrap(store, TakesChunks)
+    assert chunks is not None
+    first = chunks.open_writer("x")
+    store.member("a").health.state = State.DRAINING
+    second = chunks.open_writer("x")
+    store.member("a").health.state = State.ONLINE
+    second.write(b"second")
+    first.write(b"first")
+    second.commit()
+    assert store.find("x") == "b"
+    first.commit()
+    assert read_bytes(store, "x") == b"first"
+    assert [keys(one.store) for one in members] == [["x"], []]
+
+
 # Places.
 
 
