@@ -38,7 +38,7 @@ class Member:
 
     id: str
     store: BlobStore
-    weight: int = 1
+    weight: float = 1
     max_percent: float | None = None
     max_bytes: int | None = None
     state: State = State.ONLINE
@@ -63,6 +63,7 @@ class Members:
         self._usage = usage
         self._by_id = {one.id: one for one in self.all}
         self._places = {one.id: unwrap(one.store, Places) for one in self.all}
+        self._names: set[str] = set()
         self._owner: dict[str, str] = {}  # leaf -> the member that it is, or is under
         self._check()
         self._guards = {one.id: self._guard(one, before) for one in self.all}
@@ -82,6 +83,11 @@ class Members:
     @property
     def leaves(self) -> tuple[str, ...]:
         return tuple(self._owner)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The ids of the members and of all that lies below them."""
+        return frozenset(self._names)
 
     def guard(self, member_id: str) -> Guarded:
         """Of a member of this very set."""
@@ -143,7 +149,7 @@ class Members:
             failing=guard.failing,
             used_percent=percent,
             used_bytes=used,
-            below=frozenset(places.ids()) if places is not None else frozenset(),
+            below=places.names() if places is not None else frozenset(),
         )
 
     def _guard(self, one: Member, before: Members | None) -> Guarded:
@@ -163,12 +169,12 @@ class Members:
             if one.weight < 0:
                 raise ConfigError(f"the weight of {one.id!r} is negative")
             places = self._places[one.id]
-            for leaf in (one.id,) if places is None else places.ids():
-                if leaf in self._owner:
-                    raise ConfigError(f"two stores have the id {leaf!r}")
-                self._owner[leaf] = one.id
-        if len(self._by_id) < len(self.all):
-            raise ConfigError("two members have the same id")
+            below = places.names() if places is not None else ()
+            for name in (one.id, *below):
+                if name in self._names:
+                    raise ConfigError(f"two stores have the id {name!r}")
+                self._names.add(name)
+            self._owner |= dict.fromkeys((one.id,) if places is None else places.ids(), one.id)
 
 
 def _same(old: Member, new: Member) -> bool:

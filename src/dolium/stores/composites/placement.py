@@ -58,8 +58,8 @@ class Request:
 class Rule:
     """Blobs for which every field that is set holds go to `members`, in this order; `only`: else nowhere.
 
-    `content_types` match whole, or by their first half: `image/`. `smallest` and `largest` are inclusive; a blob of
-    unknown size meets neither.
+    Of several values one must fit. `content_types` match whole, or by their first half: `image/`. The size is at least
+    `size_from` and less than `size_below`; one that is not known is neither.
     """
 
     members: tuple[str, ...]
@@ -69,15 +69,15 @@ class Rule:
     buckets: frozenset[str] = frozenset()
     storage_classes: frozenset[str] = frozenset()
     content_types: tuple[str, ...] = ()
-    prefix: str = ""
-    smallest: int | None = None
-    largest: int | None = None
+    prefixes: tuple[str, ...] = ()
+    size_from: int = 0
+    size_below: int | None = None
     only: bool = True
 
     def matches(self, request: Request) -> bool:
-        if self.smallest is not None and (request.size is None or request.size < self.smallest):
+        if self.size_from and (request.size is None or request.size < self.size_from):
             return False
-        if self.largest is not None and (request.size is None or request.size > self.largest):
+        if self.size_below is not None and (request.size is None or request.size >= self.size_below):
             return False
         return (
             _in(request.tenancy, self.tenancies)
@@ -86,18 +86,17 @@ class Rule:
             and _in(request.storage_class, self.storage_classes)
             and (not self.groups or bool(self.groups & request.groups))
             and (not self.content_types or _is_of(request.content_type, self.content_types))
-            and request.name.startswith(self.prefix)
+            and (not self.prefixes or request.name.startswith(self.prefixes))
         )
 
     def __str__(self) -> str:
         sets = {
             "tenancy": self.tenancies, "person": self.persons, "group": self.groups, "bucket": self.buckets,
-            "storage class": self.storage_classes, "content type": self.content_types,
+            "prefix": self.prefixes, "storage class": self.storage_classes, "content type": self.content_types,
         }  # fmt: skip
         words = [f"{noun} {' or '.join(sorted(values))}" for noun, values in sets.items() if values]
-        words += [f"prefix {self.prefix}"] if self.prefix else []
-        words += [f"at least {self.smallest} bytes"] if self.smallest is not None else []
-        words += [f"at most {self.largest} bytes"] if self.largest is not None else []
+        words += [f"size from {self.size_from}"] if self.size_from else []
+        words += [f"size below {self.size_below}"] if self.size_below is not None else []
         return ", ".join(words) or "every blob"
 
 
@@ -109,7 +108,7 @@ class Candidate:
     """
 
     id: str
-    weight: int = 1
+    weight: float = 1
     max_percent: float | None = None
     max_bytes: int | None = None
     state: State = State.ONLINE
@@ -253,7 +252,7 @@ def _ordered(free: Sequence[Candidate], draw: Callable[[], float] | None) -> lis
     # The smallest of exponential times at these rates is drawn by weight, and so is the next among the rest.
     timed = sorted(((-math.log(1.0 - draw()) / one.weight, n) for n, one in enumerate(free)))
     return [
-        Verdict(free[n].id, taken=True, reason=f"drawn by its weight, {free[n].weight} of {total}")
+        Verdict(free[n].id, taken=True, reason=f"drawn by its weight, {free[n].weight:g} of {total:g}")
         for _, n in timed
     ]
 

@@ -31,6 +31,10 @@ class Places(Protocol):
         """Of all leaves, in the order in which they are searched."""
         ...
 
+    def names(self) -> frozenset[str]:
+        """Whom a request or a rule may name: the leaves, and the groups above them."""
+        ...
+
     def member(self, store_id: str, /) -> Guarded:
         """The leaf, behind its state, breaker and deadline: the door to the five verbs and to its powers."""
         ...

@@ -141,6 +141,9 @@ class Routed(BlobStore):
     def ids(self) -> tuple[str, ...]:
         return self._members.leaves
 
+    def names(self) -> frozenset[str]:
+        return self._members.names
+
     def member(self, store_id: str, /) -> Guarded:
         return self._members.leaf(store_id)
 

@@ -23,11 +23,12 @@ def test_without_weights_the_order_is_that_of_the_members() -> None:
 
 def test_with_weights_the_first_is_drawn_by_them_and_the_others_follow() -> None:
     rng = random.Random(1)
-    members = [Candidate("a", weight=3), Candidate("b", weight=1), Candidate("c", weight=0)]
+    members = [Candidate("a", weight=1.5), Candidate("b", weight=0.5), Candidate("c", weight=0)]
     plans = [place(members, Request(), draw=rng.random).ids for _ in range(4000)]
     assert set(plans) == {("a", "b"), ("b", "a")}
     share = Counter(plan[0] for plan in plans)["a"] / len(plans)
     assert 0.71 < share < 0.79
+    assert "a: drawn by its weight, 1.5 of 2" in place(members, Request(), draw=rng.random).explain()
 
 
 @pytest.mark.parametrize(
@@ -101,9 +102,9 @@ FIELDS = {
     "buckets": frozenset({"climate"}),
     "storage_classes": frozenset({"COLD"}),
     "content_types": ("text/", "image/"),
-    "prefix": "raw/",
-    "smallest": 100,
-    "largest": 100,
+    "prefixes": ("x/", "raw/"),
+    "size_from": 100,
+    "size_below": 101,
 }
 OTHERS = {
     "tenancies": frozenset({"x"}),
@@ -112,9 +113,9 @@ OTHERS = {
     "buckets": frozenset({"x"}),
     "storage_classes": frozenset({"HOT"}),
     "content_types": ("image/pn", "text/"),
-    "prefix": "rawer/",
-    "smallest": 101,
-    "largest": 99,
+    "prefixes": ("rawer/", "x/"),
+    "size_from": 101,
+    "size_below": 100,
 }
 
 
@@ -130,8 +131,8 @@ def test_a_rule_holds_if_every_field_that_is_set_does(field: str) -> None:
 
 
 def test_an_unknown_size_meets_no_rule_of_sizes() -> None:
-    assert not Rule(("b",), smallest=0).matches(Request())
-    assert not Rule(("b",), largest=1 << 60).matches(Request())
+    assert not Rule(("b",), size_from=1).matches(Request())
+    assert not Rule(("b",), size_below=1 << 60).matches(Request())
 
 
 def test_the_first_rule_that_matches_decides() -> None:
@@ -158,8 +159,8 @@ def test_a_name_further_down_leads_to_the_member_above_it() -> None:
 
 
 def test_a_rule_reads_like_its_configuration() -> None:
-    rule = Rule(("a",), tenancies=frozenset({"t", "s"}), prefix="p/", smallest=1, largest=2)
-    assert str(rule) == "tenancy s or t, prefix p/, at least 1 bytes, at most 2 bytes"
+    rule = Rule(("a",), tenancies=frozenset({"t", "s"}), prefixes=("p/",), size_from=1, size_below=2)
+    assert str(rule) == "tenancy s or t, prefix p/, size from 1, size below 2"
 
 
 CANDIDATES = st.builds(

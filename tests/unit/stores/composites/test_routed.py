@@ -448,7 +448,7 @@ def _tree() -> tuple[Hierarchical, Distributed]:
         [Member("ssd1", Memory()), Member("ssd2", Memory(Options(capacity=100)), max_percent=50.0)],
         draw=random.Random(1).random,
     )
-    rules = [Rule(("ssd2",), storage_classes=frozenset({"HOT"})), Rule(("tape", "fast"), smallest=1000)]
+    rules = [Rule(("ssd2",), storage_classes=frozenset({"HOT"})), Rule(("tape", "fast"), size_from=1000)]
     return Hierarchical(
         [Member("disk", Memory()), Member("fast", fast), Member("tape", Memory(), weight=0)], rules=rules
     ), fast
@@ -466,6 +466,16 @@ def test_a_tree_is_seen_through() -> None:
     put(fast, "x", b"x")
     assert store.find("x") in {"ssd1", "ssd2"}
     assert store.find("x", hint="tape") == fast.find("x")
+
+
+def test_a_group_far_down_can_be_named() -> None:
+    tree, _ = _tree()
+    store = Hierarchical([Member("near", Memory()), Member("all", tree)], rules=[Rule(("fast",))])
+    assert store.names() == {"near", "all", "disk", "fast", "ssd1", "ssd2", "tape"}
+    assert set(store.choose(Request())) == {"ssd1", "ssd2"}
+    assert store.choose(Request(wanted="tape"))[0] == "tape"
+    with pytest.raises(ConfigError, match="fast"):
+        Hierarchical([Member("fast", Memory()), Member("all", tree)])
 
 
 def test_what_is_full_below_is_full_above() -> None:
