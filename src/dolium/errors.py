@@ -17,6 +17,7 @@
     ├── ChecksumMismatch     the bytes are not those that the caller described
     ├── BodyTruncated        the body ended before its declared length
     ├── QuotaExceeded
+    ├── Overloaded           too much is asked at once; nothing was done
     ├── StoreError
     │   ├── StoreUnavailable down, hung or suspect: nothing is known of its blobs
     │   │   └── PartlyDone   some stores of several did it, others did not
@@ -52,6 +53,7 @@ __all__ = [
     "NotFound",
     "ObjectNotFound",
     "OutcomeUnknown",
+    "Overloaded",
     "PartlyDone",
     "PreconditionFailed",
     "QuotaExceeded",
@@ -195,6 +197,13 @@ class BodyTruncated(DoliumError):
 
 class QuotaExceeded(DoliumError):
     """The write would take the tenancy or the bucket over its quota."""
+
+
+class Overloaded(DoliumError):
+    """Too much is asked at once, by this caller or by all. Nothing was done, and later it may be."""
+
+    def __init__(self, message: str = "Please reduce your request rate.") -> None:
+        super().__init__(message)
 
 
 class StoreError(DoliumError):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from dolium.errors import StoreUnavailable
+from dolium.errors import Overloaded
 
 __all__ = ["Bridge"]
 
@@ -47,7 +47,7 @@ class Bridge:
         self._settled: list[asyncio.Future[None]] = []
 
     async def run(self, store_id: int, work: Callable[..., T], *args: object) -> T:
-        """Run `work(*args)` in a thread of the store. Raises what it raises; StoreUnavailable if too much
+        """Run `work(*args)` in a thread of the store. Raises what it raises; Overloaded if too much
         waits for that store already.
         """
         pool = self._pools.get(store_id)
@@ -57,7 +57,7 @@ class Bridge:
             )
         busy = self._busy.get(store_id, 0)
         if busy >= self._queue:
-            raise StoreUnavailable(str(store_id), "Please reduce your request rate.")
+            raise Overloaded
         self._busy[store_id] = busy + 1
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work, *args)

@@ -28,6 +28,7 @@ from dolium.config.settings import (
     override,
     parse_host_pattern,
     parse_listen,
+    parse_network,
 )
 from dolium.config.tree import compose, read_bytes
 from dolium.errors import ConfigError
@@ -87,6 +88,14 @@ _KEYS: dict[str, tuple[str, _Read] | dict[str, tuple[str, _Read]]] = {
     "log_level": ("log_level", choice(*LOG_LEVELS)),
     "request_log": ("request_log", choice(*REQUEST_LOGS)),
     "metrics": ("metrics", choice(*METRICS)),
+    "metrics_token": ("metrics_token", Where.secret),
+    "limits": {
+        "connections": ("connections", integer(16, 1_000_000)),
+        "connections_per_peer": ("peer_connections", integer(1, 1_000_000)),
+        "requests": ("requests", integer(1, 100_000)),
+        "requests_per_person": ("person_requests", integer(1, 100_000)),
+    },
+    "proxies": ("proxies", items(parse_network)),
 }
 
 

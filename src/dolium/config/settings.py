@@ -6,6 +6,7 @@ Defaults < the configuration file < flags of the command line. `dolium check FIL
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,16 +25,20 @@ __all__ = [
     "METRICS",
     "REQUEST_LOGS",
     "Listen",
+    "Network",
     "Settings",
     "override",
     "parse_host_pattern",
     "parse_listen",
+    "parse_network",
     "require_sound",
 ]
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 REQUEST_LOGS = ("all", "failures", "off")
-METRICS = ("local", "all", "off")
+METRICS = ("local", "token", "all", "off")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,9 @@ class Settings:
     deleted stay for those who are still reading it; choose it above the longest download.
     `drain`: how long requests may go on after SIGTERM. `request_log`: a line for every request, for those
     that failed (5xx, broken connections), or none. `metrics`: who may read `/_metrics`: peers on this
-    machine, everybody, or nobody.
+    machine, who knows `metrics_token`, everybody, or nobody.
+    `connections`, `requests`: at once, in each worker; `peer_connections` of them from one address, and
+    `person_requests` from one person. `proxies`: addresses through which many people come.
     """
 
     data: Path = Path("dolium-data")
@@ -84,6 +91,12 @@ class Settings:
     log_level: str = "info"
     request_log: str = "all"
     metrics: str = "local"
+    metrics_token: Secret | None = None
+    connections: int = 10_000
+    peer_connections: int = 0  # 0: half of all
+    requests: int = 1024
+    person_requests: int = 0  # 0: half of all
+    proxies: tuple[Network, ...] = ()
 
     @property
     def store_root(self) -> Path:
@@ -92,6 +105,14 @@ class Settings:
     @property
     def worker_count(self) -> int:
         return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def peer_share(self) -> int:
+        return self.peer_connections or max(1, self.connections // 2)
+
+    @property
+    def person_share(self) -> int:
+        return self.person_requests or max(1, self.requests // 2)
 
     def as_json(self) -> dict[str, Any]:
         """Every setting as JSON has it; secrets are masked."""
@@ -116,6 +137,14 @@ class Settings:
             "log_level": self.log_level,
             "request_log": self.request_log,
             "metrics": self.metrics,
+            "metrics_token": "***" if self.metrics_token else None,
+            "limits": {
+                "connections": self.connections,
+                "connections_per_peer": self.peer_share,
+                "requests": self.requests,
+                "requests_per_person": self.person_share,
+            },
+            "proxies": [str(one) for one in self.proxies],
         }
 
 
@@ -157,6 +186,16 @@ def parse_host_pattern(text: str) -> str:
     )
 
 
+def parse_network(text: str) -> Network:
+    """An address, or a network as in 10.1.0.0/16. Raises ConfigError."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no address and no network: expected one as in 10.1.0.7, 10.1.0.0/16 or fd00::/8"
+        ) from None
+
+
 def override(settings: Settings, flags: Mapping[str, Any]) -> Settings:
     """The settings with every flag that was given (is not None) in place of what was there."""
     return replace(settings, **{name: value for name, value in flags.items() if value is not None})
@@ -175,6 +214,14 @@ def require_sound(settings: Settings) -> None:
         raise ConfigError(
             "a certificate is given, but no https:// address to listen on (--listen https://HOST:PORT)"
         )
+    if settings.metrics == "token" and settings.metrics_token is None:
+        raise ConfigError("metrics: token needs a metrics_token")
+    for share, name, every in (
+        (settings.peer_share, "connections_per_peer", settings.connections),
+        (settings.person_share, "requests_per_person", settings.requests),
+    ):
+        if share > every:
+            raise ConfigError(f"limits.{name} is {share}, more than there are in all ({every})")
     if len(set(settings.listen)) != len(settings.listen):
         raise ConfigError("the same address to listen on is given twice")
     for path in (settings.tls_cert, settings.tls_key):

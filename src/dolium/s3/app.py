@@ -15,7 +15,7 @@ from itertools import count
 
 from dolium.asgi.messages import Receive, Scope, Send
 from dolium.catalog.buckets import Bucket
-from dolium.errors import Denied, DoliumError, Malformed
+from dolium.errors import Denied, DoliumError, Malformed, Overloaded
 from dolium.identity.decide import Resource, decide
 from dolium.identity.keys import KeyRing
 from dolium.identity.permissions import Role
@@ -61,25 +61,31 @@ class S3App:
             facts = scope["dolium.request"] = {}
         facts["id"] = request_id
         method: str = scope["method"]
+        load, place = self._site.load, None
         try:
-            call = self._admit(scope, receive, facts)
-            response = await HANDLERS[call.operation.name](call)
-        except asyncio.CancelledError:
-            raise
-        except DoliumError as error:
-            fault = fault_of(error)
-            facts["code"] = fault.code
-            if fault.status >= 500 and fault.status != 501:
-                _log.error(
-                    "request %s failed: %s: %s", request_id, type(error).__name__, error, exc_info=error
-                )
-            response = error_response(fault, method, scope["raw_path"], request_id)
-        except Exception as error:  # noqa: BLE001 - the last line: logged once, and nothing of it leaves
-            _log.error("request %s failed", request_id, exc_info=error)
-            response = error_response(fault_of(error), method, scope["raw_path"], request_id)
-        response.headers.append((b"x-amz-request-id", request_id.encode()))
-        response.headers.append((b"x-amz-id-2", request_id.encode()))
-        await response.send(scope, send)
+            try:
+                call = self._admit(scope, receive, facts)
+                place = load.enter(call.principal)
+                response = await HANDLERS[call.operation.name](call)
+            except asyncio.CancelledError:
+                raise
+            except DoliumError as error:
+                fault = fault_of(error)
+                facts["code"] = fault.code
+                if fault.status >= 500 and fault.status != 501 and not isinstance(error, Overloaded):
+                    _log.error(
+                        "request %s failed: %s: %s", request_id, type(error).__name__, error, exc_info=error
+                    )
+                response = error_response(fault, method, scope["raw_path"], request_id)
+            except Exception as error:  # noqa: BLE001 - the last line: logged once, and nothing of it leaves
+                _log.error("request %s failed", request_id, exc_info=error)
+                response = error_response(fault_of(error), method, scope["raw_path"], request_id)
+            response.headers.append((b"x-amz-request-id", request_id.encode()))
+            response.headers.append((b"x-amz-id-2", request_id.encode()))
+            await response.send(scope, send)
+        finally:
+            if place is not None:
+                load.leave(place)
 
     def _admit(self, scope: Scope, receive: Receive, facts: dict[str, str]) -> Call:
         """Everything before the operation itself; `facts` gets what is known, also when it is refused.

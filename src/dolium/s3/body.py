@@ -26,7 +26,6 @@ __all__ = ["Incoming", "read_document", "receive_into"]
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_BATCH = 1 << 20
 _MAX_DOCUMENT = 4 << 20
 
 
@@ -139,7 +138,8 @@ async def receive_into(incoming: Incoming, intake: _Intake[T], *, store_id: int,
 
 
 async def _stream(incoming: Incoming, intake: _Intake[T], store_id: int) -> None:
-    bridge = incoming.call.site.bridge
+    bridge, load = incoming.call.site.bridge, incoming.call.site.load
+    load.uploads += 1
     batch: list[bytes | memoryview] = []
     size = 0
     writing: asyncio.Future[None] | None = None
@@ -147,12 +147,13 @@ async def _stream(incoming: Incoming, intake: _Intake[T], store_id: int) -> None
         async for piece in incoming.pieces():
             batch.append(piece)
             size += len(piece)
-            if size >= _BATCH:
+            if size >= load.piece:
                 if writing is not None:
                     await writing
                 writing = asyncio.ensure_future(bridge.run(store_id, intake.write_all, batch))
                 batch, size = [], 0
     finally:
+        load.uploads -= 1
         # Also on an error: an intake is used by one thread at a time.
         if writing is not None:
             await writing
@@ -165,13 +166,19 @@ async def read_document(call: Call, *, describes_body: bool = True) -> bytes:
     incoming = Incoming(call, describes_body=describes_body)
     if incoming.size is not None and incoming.size > _MAX_DOCUMENT:
         raise _too_long()
+    load = call.site.load
     parts: list[bytes] = []
-    size = 0
-    async for piece in incoming.pieces():
-        size += len(piece)
-        if size > _MAX_DOCUMENT:
-            raise _too_long()
-        parts.append(bytes(piece))
+    size = held = 0
+    try:
+        async for piece in incoming.pieces():
+            size += len(piece)
+            if size > _MAX_DOCUMENT:
+                raise _too_long()
+            load.hold(call.principal, len(piece))
+            held = size
+            parts.append(bytes(piece))
+    finally:
+        load.release(call.principal, held)
     if incoming.size is not None and size != incoming.size:
         raise BodyTruncated(
             "You did not provide the number of bytes specified by the Content-Length HTTP header."

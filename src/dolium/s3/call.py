@@ -14,6 +14,7 @@ from dolium.identity.permissions import Action
 from dolium.identity.principal import Principal
 from dolium.objects.service import ObjectService
 from dolium.s3.authenticate import Caller
+from dolium.s3.load import Load
 from dolium.s3.route import Operation
 
 __all__ = ["Call", "Site"]
@@ -27,6 +28,7 @@ class Site:
     bridge: Bridge
     directory: Directory
     region: str
+    load: Load
 
 
 @dataclass(slots=True)

@@ -88,6 +88,7 @@ _CODES: tuple[tuple[type[errors.DoliumError], str], ...] = (
     (errors.RangeNotSatisfiable, "InvalidRange"),
     (errors.BodyTruncated, "IncompleteBody"),
     (errors.QuotaExceeded, "QuotaExceeded"),
+    (errors.Overloaded, "SlowDown"),
     (errors.StoreFull, "InsufficientStorage"),
     (errors.StoreReadOnly, "ServiceUnavailable"),
     (errors.StoreUnavailable, "ServiceUnavailable"),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping
@@ -20,11 +21,16 @@ from dolium.errors import CatalogError, StoreError
 from dolium.server.meters import Meters
 from dolium.stores.contract import BlobStore, ReportsSpace, unwrap
 from dolium.stores.leaves.disk import Disk
-from dolium.values import Space
+from dolium.values import Secret, Space
 
 __all__ = ["Health"]
 
 _PROBE_SECONDS = 5.0
+# What proxies add. A request that carries one came from elsewhere, whoever handed it on.
+_FORWARDED = frozenset((
+    b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port",
+    b"x-forwarded-server", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip", b"x-envoy-external-address",
+))  # fmt: skip
 
 
 class Health:
@@ -38,12 +44,14 @@ class Health:
         meters: Meters,
         *,
         metrics: str,
+        token: Secret | None = None,
     ) -> None:
         self._database = database
         self._stores = stores
         self._bridge = bridge
         self._meters = meters
         self._metrics = metrics
+        self._token = token
         self.draining = False  # about to end: alive, and not ready for more
 
     async def answer(self, scope: Scope, send: Send) -> bool:
@@ -93,10 +101,11 @@ class Health:
             return f"no answer within {_PROBE_SECONDS:.0f} s"
 
     def _may_read_metrics(self, scope: Scope) -> bool:
-        if self._metrics == "local":
-            client = scope.get("client")
-            return client is not None and _is_loopback(str(client[0]))
-        return self._metrics == "all"
+        if self._metrics == "all" or self._metrics == "off":  # noqa: PLR1714 - two words of a setting
+            return self._metrics == "all"
+        if self._token is not None and _bears(scope, self._token):
+            return True
+        return self._metrics == "local" and _is_local(scope)
 
     async def _metrics_page(self) -> Response:
         gauges = [*self._usage(), await self._space()]
@@ -154,6 +163,28 @@ def _store_state(store: BlobStore) -> str:
         if disk.suspect:
             return "a write to the disk of this store failed; it is asked again soon"
     return "ready"
+
+
+def _bears(scope: Scope, token: Secret) -> bool:
+    expected = b"Bearer " + token.reveal().encode()
+    said = [value for name, value in scope["headers"] if name == b"authorization"]
+    return len(said) == 1 and hmac.compare_digest(said[0], expected)
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether somebody on this machine asks for this machine, and no proxy for somebody else.
+
+    A proxy that adds no header and passes on the Host that it was sent cannot be told from a person here.
+    """
+    client = scope.get("client")
+    if client is None or not _is_loopback(str(client[0])):
+        return False
+    names = dict(scope["headers"])
+    if not _FORWARDED.isdisjoint(names):
+        return False
+    host = names.get(b"host", b"").decode("latin-1")
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower() == "localhost" or _is_loopback(name)
 
 
 def _is_loopback(host: str) -> bool:

@@ -22,12 +22,13 @@ from dolium.identity.keys import KeyRing, open_sealer
 from dolium.objects.service import Limits, ObjectService
 from dolium.s3.app import S3App
 from dolium.s3.call import Site
+from dolium.s3.load import Load
 from dolium.s3.route import OPERATIONS
 from dolium.server.app import App
 from dolium.server.first_run import DEFAULT_STORE
 from dolium.server.health import Health
 from dolium.server.housekeeping import Housekeeper
-from dolium.server.http.options import HttpOptions, Refusal
+from dolium.server.http.options import LOOPBACK, HttpOptions, Refusal
 from dolium.server.http.server import Finished
 from dolium.server.meters import Meters
 from dolium.server.telemetry import RequestLog
@@ -55,7 +56,13 @@ def serve_options(settings: Settings) -> ServeOptions:
         tls_cert=settings.tls_cert,
         tls_key=settings.tls_key,
         drain=float(settings.drain),
-        http=HttpOptions(render_refusal=_render_refusal),
+        http=HttpOptions(
+            max_connections=settings.connections,
+            max_per_peer=settings.peer_share,
+            uncounted=(*LOOPBACK, *settings.proxies),
+            max_requests=settings.requests,
+            render_refusal=_render_refusal,
+        ),
     )
 
 
@@ -121,10 +128,11 @@ def build(settings: Settings) -> Wired:
         raise
     bridge = Bridge()
     hosts = Hosts(settings.hosts)
-    site = Site(service, bridge, Directory(database), settings.region)
+    load = Load(settings.requests, settings.person_share)
+    site = Site(service, bridge, Directory(database), settings.region, load)
     meters = Meters(meters_folder(settings), [operation.name for operation in OPERATIONS])
     named = {record.id: (record.name, service.stores[record.id]) for record in records}
-    health = Health(database, named, bridge, meters, metrics=settings.metrics)
+    health = Health(database, named, bridge, meters, metrics=settings.metrics, token=settings.metrics_token)
     requests = (
         None
         if settings.request_log == "off"

@@ -175,4 +175,7 @@ def _within_limits(options: HttpOptions) -> HttpOptions:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     most = max(16, (hard - 256) // 2)
-    return options if options.max_connections <= most else replace(options, max_connections=most)
+    if options.max_connections <= most:
+        return options
+    share = max(8, options.max_per_peer * most // options.max_connections)
+    return replace(options, max_connections=most, max_per_peer=share)

@@ -57,7 +57,16 @@ def test_what_cannot_be_together_is_refused(tmp_path: Path) -> None:
         (Settings(listen=(https,), tls_cert=cert), "both"),
         (Settings(listen=(http,), tls_cert=cert, tls_key=key), "no https"),
         (Settings(listen=(http, http)), "twice"),
+        (Settings(metrics="token"), "needs a metrics_token"),
+        (Settings(requests=10, person_requests=11), "requests_per_person is 11, more than"),
+        (Settings(connections=100, peer_connections=101), "connections_per_peer is 101, more than"),
         (Settings(listen=(https,), tls_cert=cert, tls_key=tmp_path / "absent"), "cannot be read"),
     ]:
         with pytest.raises(ConfigError, match=words):
             require_sound(wrong)
+
+
+def test_a_share_is_half_unless_it_is_given() -> None:
+    assert (Settings().peer_share, Settings().person_share) == (5000, 512)
+    assert (Settings(connections=40).peer_share, Settings(requests=1).person_share) == (20, 1)
+    assert Settings(connections=40, peer_connections=40).peer_share == 40

@@ -1,7 +1,7 @@
 """A wired process without HTTP: requests go straight into the ASGI app."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,21 @@ class Client:
         self.peer = "127.0.0.1"
 
     async def call(
-        self, method: str, path: str, body: bytes = b"", *, signed: bool = True, host: str = HOST
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        signed: bool = True,
+        host: str = HOST,
+        more: Mapping[str, str] | None = None,
     ) -> Answer:
+        """`more`: headers that are not signed."""
         request = AWSRequest(method, f"http://{host}{path}", data=body, headers={"host": host})
         if signed:
             S3SigV4Auth(Signer(KEY.key_id, KEY.secret.reveal()), "s3", "us-east-1").add_auth(request)
         headers = [(name.lower().encode(), value.encode()) for name, value in request.headers.items()]
+        headers += [(name.lower().encode(), value.encode()) for name, value in (more or {}).items()]
         headers.append((b"content-length", str(len(body)).encode()))
         raw_path, _, query = path.encode().partition(b"?")
         scope = {

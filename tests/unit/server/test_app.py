@@ -1,6 +1,8 @@
 import asyncio
 import json
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,6 +10,7 @@ from dolium.catalog import access_keys
 from dolium.config.settings import Settings
 from dolium.errors import ConfigError
 from dolium.server.wiring import build
+from dolium.values import Secret
 from tests.unit.server.conftest import Client, With
 
 
@@ -141,3 +144,69 @@ def test_a_folder_that_never_started_is_not_served(settings: Settings) -> None:
     (settings.data / "master.key").unlink()
     with pytest.raises(ConfigError, match="master key is missing"):
         build(settings)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Forwarded",
+        "Via",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Real-IP",
+        "CF-Connecting-IP",
+    ],
+)
+def test_what_came_through_a_proxy_is_not_of_this_machine(with_client: With, header: str) -> None:
+    async def work(client: Client) -> None:
+        async def status(**more: str) -> int:
+            return (await client.call("GET", "/_metrics", signed=False, more={**more})).status
+
+        assert await status() == 200
+        assert await status(**{header: "192.0.2.7"}) == 403
+        assert await status(**{header: ""}) == 403
+
+    with_client(work)
+
+
+def test_a_name_of_the_outside_is_not_of_this_machine(with_client: With) -> None:
+    """A proxy that adds no header still passes on the name that it was asked for, or signatures would not hold."""
+
+    async def work(client: Client) -> None:
+        for host, status in (
+            ("s3.example.org", 403),
+            ("localhost.example.org", 403),
+            ("127.0.0.1.example.org", 403),
+            ("192.0.2.7:9000", 403),
+            ("[::1]:9000", 200),
+            ("LocalHost", 200),
+            ("127.0.0.2:9000", 200),
+        ):
+            assert (await client.call("GET", "/_metrics", signed=False, host=host)).status == status, host
+
+    with_client(work)
+
+
+def test_a_token_opens_the_metrics_from_anywhere(with_client: With, settings: Settings) -> None:
+    token = replace(settings, metrics_token=Secret("correct horse"))
+
+    def bearing(value: str, peer: str, expected: int) -> Callable[[Client], Coroutine[Any, Any, None]]:
+        async def work(client: Client) -> None:
+            client.peer = peer
+            more = {"Authorization": value, "X-Forwarded-For": "192.0.2.7"}
+            assert (await client.call("GET", "/_metrics", signed=False, more=more)).status == expected
+
+        return work
+
+    for how in ("local", "token"):
+        with_client(bearing("Bearer correct horse", "192.0.2.9", 200), replace(token, metrics=how))
+        for wrong in ("Bearer correct", "Bearer ", "bearer correct horse", "Basic correct horse", ""):
+            with_client(bearing(wrong, "127.0.0.1", 400 if wrong else 403), replace(token, metrics=how))
+    with_client(bearing("Bearer correct horse", "127.0.0.1", 400), replace(token, metrics="off"))
+    with_client(bearing("Bearer ", "127.0.0.1", 400), settings)
+
+    async def local(client: Client) -> None:
+        assert (await client.call("GET", "/_metrics", signed=False)).status == 403
+
+    with_client(local, replace(token, metrics="token"))

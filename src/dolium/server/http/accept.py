@@ -98,7 +98,7 @@ class Acceptor:
 
     def _take(self) -> bool:
         try:
-            sock, _ = self._listening.accept()
+            sock, address = self._listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
         except OSError as error:
@@ -110,15 +110,21 @@ class Acceptor:
             if self._later is None:
                 self._pause(1.0)
             return False
+        peer = None
+        if self._context is not None:
+            peer = self._server.peer(address[0])
+            if not self._server.may_open(peer):
+                sock.close()  # what could be told would need the handshake first
+                return True
         sock.setblocking(False)
-        task = self._loop.create_task(self._open(sock))
+        task = self._loop.create_task(self._open(sock, peer))
         self._opening.add(task)
         task.add_done_callback(self._opened)
         self._server.opening += 1
         self._balance.publish(self._server.opening + len(self._server.connections))
         return True
 
-    async def _open(self, sock: socket.socket) -> None:
+    async def _open(self, sock: socket.socket, peer: str | None) -> None:
         try:
             if self._context is None:
                 await self._loop.connect_accepted_socket(self._server.connection, sock)
@@ -133,6 +139,9 @@ class Acceptor:
         ) as error:  # no TLS, a protocol or cipher of old, gone, or too slow: the client's affair
             _log.debug("a connection was not opened: %s", error)
             sock.close()
+        finally:
+            if peer is not None:  # the connection counts for itself by now
+                self._server.peers.give(peer)
 
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening.discard(task)

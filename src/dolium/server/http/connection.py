@@ -39,8 +39,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_advancing", "_base", "_lingering", "_lost", "_mark", "_queue", "_reader", "_reading", "_refusal", "_since",
-        "_waits", "_write_waiter", "active", "deaf", "on_lost", "peer_ended", "secure", "server", "transport",
-        "write_paused", "written",
+        "_waits", "_write_waiter", "active", "deaf", "on_lost", "peer", "peer_ended", "rude", "secure", "server",
+        "transport", "write_paused", "written",
     )  # fmt: skip
 
     _reader: RequestReader
@@ -59,6 +59,8 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._lost = False
         self.peer_ended = False
+        self.peer: str | None = None  # whom this connection is counted for…
+        self.rude: str | None = None  # …or who has as many as it may, and is told so
         self._advancing = False
         self._lingering = 0.0
         self._since = server.now
@@ -75,12 +77,9 @@ class Connection(asyncio.Protocol):
         self.secure = transport.get_extra_info("ssl_object") is not None
         # Paused means: something is not yet with the kernel. (With 0, uvloop's TLS is paused when it is empty.)
         self.transport.set_write_buffer_limits(1 if self.secure else 0, 0)
-        self._reader = RequestReader(
-            self,
-            _address(transport.get_extra_info("peername")),
-            _address(transport.get_extra_info("sockname")),
-        )
-        if not self.server.enter(self) and not self.deaf:
+        peer = _address(transport.get_extra_info("peername"))
+        self._reader = RequestReader(self, peer, _address(transport.get_extra_info("sockname")))
+        if not self.server.enter(self, None if peer is None else peer[0]) and not self.deaf:
             self.refuse(_FULL)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended changes nothing
@@ -139,11 +138,13 @@ class Connection(asyncio.Protocol):
         while self.write_paused or self._lost:
             if self._lost:
                 raise PeerGone("the client has gone")
-            self._write_waiter = self.server.loop.create_future()
+            self._write_waiter = waiter = self.server.loop.create_future()
+            self.server.unsent(self, self.transport.get_write_buffer_size())
             try:
-                await self._write_waiter
+                await waiter
             finally:
                 self._write_waiter = None
+                self.server.unsent(self, 0)
 
     def abort(self) -> None:
         """End it so that the peer cannot take what it has for whole: by a reset."""
@@ -183,9 +184,7 @@ class Connection(asyncio.Protocol):
     def _settle_reading(self) -> None:
         """Read on only while nothing waits: neither requests sent ahead, nor too much of a body."""
         receiving = self._reader.receiving
-        wanted = not self._queue and (
-            receiving is None or receiving.buffered <= self.server.options.body_buffer
-        )
+        wanted = not self._queue and (receiving is None or receiving.buffered <= self.server.body_room)
         if wanted != self._reading and not self._lost:
             self._reading = wanted
             if wanted:
@@ -195,7 +194,7 @@ class Connection(asyncio.Protocol):
 
     def body_taken(self, exchange: Exchange) -> None:
         """The app has taken a piece of the body."""
-        if not self._reading and exchange.buffered <= self.server.options.body_buffer >> 1:
+        if not self._reading and exchange.buffered <= self.server.body_room >> 1:
             self._settle_reading()
 
     # --- what the reader tells ------------------------------------------------------------------------------

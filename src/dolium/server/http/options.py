@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["HttpOptions", "Refusal", "Refused", "plain_text"]
+__all__ = ["LOOPBACK", "HttpOptions", "Network", "Refusal", "Refused", "plain_text"]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,12 @@ class HttpOptions:
     patience: float = 60.0
     """…measured over so many seconds of waiting; so a peer that does nothing at all is dropped after them."""
     body_buffer: int = 1 << 20
-    """Bytes of a request body that wait for the app before the socket is no longer read."""
+    """Bytes of a request body that wait for the app before the socket is no longer read…"""
+    all_buffers: int = 128 << 20
+    """…and of all bodies together, per process: the more there are, the less each may have."""
+    least_buffer: int = 64 << 10
+    max_unsent: int = 256 << 20
+    """Bytes of answers that wait for slow peers, per process. With more, whoever waits longest is dropped."""
     discard_limit: int = 256 << 10
     """The rest of a body that nobody wants is read and thrown away up to here, so that the connection lives;
     with more to come the connection is closed after the answer."""
@@ -63,6 +73,10 @@ class HttpOptions:
     """…or this long in all: a reset would take the answer from a client that is still sending."""
     max_connections: int = 10_000
     """Per process. One more gets 503."""
+    max_per_peer: int = 5_000
+    """Of these from one address (IPv6: one /64), those included that are in their TLS handshake."""
+    uncounted: tuple[Network, ...] = LOOPBACK
+    """Peers that may have all of them: proxies, for many people come through one."""
     max_requests: int = 1024
     """In the app at once, per process. One more gets 503 with Retry-After."""
     max_pipelined: int = 64
