@@ -1,6 +1,11 @@
 """The MinIO client as a centre's own page tells its users; `mc config host add` is `mc alias set` today."""
 
 import json
+import os
+import pty
+import select
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,7 +13,7 @@ import pytest
 from dolium.testing.server import Site
 from tests.clients.documented import filled
 from tests.clients.raw import fetch
-from tests.clients.shell import Shell
+from tests.clients.shell import Shell, tool
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -17,20 +22,69 @@ if TYPE_CHECKING:
 @pytest.fixture
 def mc(shell: Shell, site: Site) -> Shell:
     """A shell whose `~/.mc` knows the site as `dolium`, set up with the page's own lines."""
-    for line in filled("mc alias", site).splitlines():
-        if line.startswith("mc "):
-            shell.run(*line.split())
-        else:  # the two lines that make an authority known to mc
-            shell.run("sh", "-c", line)
+    code, said = set_alias(shell, site, site.secret_key)
+    assert code == 0, said
     return shell
 
 
+def set_alias(shell: Shell, site: Site, secret: str) -> tuple[int, str]:
+    """The page's own lines, with the keys typed where mc asks for them: its exit code, and what was on the screen."""
+    *before, line = filled("mc alias", site).splitlines()
+    assert site.secret_key not in line
+    for one in before:  # the two lines that make an authority known to mc
+        shell.run("sh", "-c", one)
+    terminal, inner = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [str(tool("mc")), *line.split()[1:]],
+            cwd=shell.home,
+            env={"HOME": str(shell.home), "PATH": os.environ["PATH"], "TERM": "dumb", **shell.environment},
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            start_new_session=True,
+        )
+        os.close(inner)
+        said = ""
+        for prompt, typed in (("Enter Access Key: ", site.access_key), ("Enter Secret Key: ", secret)):
+            said = _screen(terminal, said, prompt)
+            os.write(terminal, typed.encode() + b"\n")
+        said = _screen(terminal, said, None)
+        return process.wait(30), said
+    finally:
+        os.close(terminal)
+
+
+def _screen(terminal: int, said: str, until: str | None) -> str:
+    """What is on the screen when it asks for `until`, or when all is said."""
+    deadline = time.monotonic() + 30
+    while until is None or until not in said:
+        assert select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0], said
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            data = b""
+        if not data:
+            assert until is None, said
+            break
+        said += data.decode()
+    return said
+
+
 def test_alias_is_refused_with_a_wrong_secret(shell: Shell, site: Site) -> None:
-    lines = filled("mc alias", site).replace(site.secret_key, "not-the-secret").splitlines()
-    for line in lines[:-1]:
+    code, said = set_alias(shell, site, "not-the-secret")
+    assert code == 1
+    assert "signature" in said.lower()
+    assert "not-the-secret" not in said
+
+
+def test_alias_from_a_file(shell: Shell, site: Site, s3: "S3Client", bucket: str) -> None:
+    for line in filled("mc alias", site).splitlines()[:-1]:
         shell.run("sh", "-c", line)
-    refused = shell.run(*lines[-1].split(), expect=1)
-    assert "signature" in (refused.stdout + refused.stderr).lower()
+    shell.write("dolium.json", filled("dolium.json for mc", site))
+    shell.run("mc", "alias", "import", "dolium", "dolium.json")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"imported")
+    assert shell.run("mc", "cat", f"dolium/{bucket}/k").stdout == "imported"
 
 
 def test_every_command_of_the_page(mc: Shell, s3: "S3Client", bucket_name: str) -> None:

@@ -122,7 +122,7 @@ def _issue(args: argparse.Namespace) -> int:
     if not args.json:
         if args.snippets is not None:
             region = settings_of(args).region
-            for title, text in snippets(args.snippets, key.key_id, credentials.secret.reveal(), region):
+            for title, text, _ in snippets(args.snippets, key.key_id, credentials.secret.reveal(), region):
                 print(f"\n{title}:\n{text}")
         print("The secret is not shown again.", file=sys.stderr)
     return 0

@@ -111,6 +111,6 @@ def welcome(arrival: Arrival, settings: Settings) -> str:
         f"  another     dolium key issue --data {settings.data} --person {ADMIN}",
     ]
     url = str(endpoint_of(settings.listen))
-    for title, text in snippets(url, key.key_id, secret, settings.region):
+    for title, text, _ in snippets(url, key.key_id, secret, settings.region):
         lines += ["", f"{title}:", *(f"  {line}" for line in text.splitlines())]
     return "\n".join([*lines, ""])

@@ -1,4 +1,8 @@
-"""Configurations to paste, with the address and the keys filled in: those of `docs/clients.md`."""
+"""Configurations to paste, with the address and the keys filled in: those of `docs/clients.md`.
+
+What holds the secret goes into a file; what is typed does not hold it. A shell and Python keep what is typed in a
+history, and everybody on a machine can read the arguments of a program.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ __all__ = ["Snippet", "endpoint_of", "snippets"]
 
 
 class Snippet(NamedTuple):
-    """`title` says where it goes."""
+    """`title` says where it goes; `typed`: at a prompt, else into the file that is named first."""
 
     title: str
     text: str
+    typed: bool = False
 
 
 def endpoint_of(listen: tuple[Listen, ...]) -> Listen:
@@ -28,12 +33,15 @@ def snippets(url: str, access_key: str, secret_key: str, region: str) -> list[Sn
     scheme, _, host = url.partition("://")
     return [
         Snippet("~/.s3cfg (s3cmd)", _s3cfg(host, access_key, secret_key, secure=scheme == "https")),
-        Snippet("mc", f"mc alias set dolium {url} {access_key} {secret_key}"),
+        Snippet("mc (it asks for both keys)", f"mc alias set dolium {url}", typed=True),
         Snippet("~/.config/rclone/rclone.conf", _rclone(url, access_key, secret_key)),
         Snippet("~/.aws/credentials", _aws_credentials(access_key, secret_key)),
         Snippet("~/.aws/config", f"[profile dolium]\nregion = {region}\nendpoint_url = {url}"),
-        Snippet("environment (aws cli, boto3, s5cmd)", _environment(url, access_key, secret_key, region)),
-        Snippet("Python: s3fs and xarray", _python(url, access_key, secret_key)),
+        Snippet(
+            "~/dolium.env, then `. ~/dolium.env` (aws cli, boto3, s5cmd)",
+            _environment(url, access_key, secret_key, region),
+        ),
+        Snippet("Python: s3fs and xarray, with the two files of ~/.aws", _PYTHON, typed=True),
     ]
 
 
@@ -63,12 +71,9 @@ def _environment(url: str, access_key: str, secret_key: str, region: str) -> str
     )
 
 
-def _python(url: str, access_key: str, secret_key: str) -> str:
-    return (
-        "import s3fs, xarray\n"
-        f'fs = s3fs.S3FileSystem(key="{access_key}", secret="{secret_key}",\n'
-        f'                       client_kwargs={{"endpoint_url": "{url}"}})\n'
-        'fs.mkdir("my-bucket")\n'
-        'dataset.to_zarr(s3fs.S3Map("my-bucket/data.zarr", s3=fs), mode="w", consolidated=True)\n'
-        'xarray.open_zarr(s3fs.S3Map("my-bucket/data.zarr", s3=fs), consolidated=True)'
-    )
+_PYTHON = """\
+import s3fs, xarray
+fs = s3fs.S3FileSystem(profile="dolium")
+fs.mkdir("my-bucket")
+dataset.to_zarr(s3fs.S3Map("my-bucket/data.zarr", s3=fs), mode="w", consolidated=True)
+xarray.open_zarr(s3fs.S3Map("my-bucket/data.zarr", s3=fs), consolidated=True)"""

@@ -45,7 +45,7 @@ def test_configurations_are_printed_for_an_address(run: Run, data: Path) -> None
     ran = run("key", "issue", "--person", "admin", "--snippets", "https://s3.example.org/")
     assert "host_base = s3.example.org\n" in ran.out
     assert "use_https = True" in ran.out
-    assert "mc alias set dolium https://s3.example.org DO" in ran.out
+    assert "mc alias set dolium https://s3.example.org\n" in ran.out
     assert run("key", "issue", "--person", "admin", "--snippets", "s3.example.org").code == 2
 
 
