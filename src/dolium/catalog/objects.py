@@ -25,6 +25,7 @@ __all__ = [
     "Part",
     "admit",
     "body_of",
+    "expect_room",
     "find",
     "parts_of",
     "publish",
@@ -123,6 +124,9 @@ _INSERT = (
 )
 
 
+_FULL = "The tenancy's quota would be exceeded. Delete objects, or ask its managers for more space."
+
+
 def find(read: Read, bucket_id: int, key: str, *, with_body: bool = False) -> ObjectRow | None:
     """The newest version, a delete marker included; with its inline bytes, if it has any and they are
     asked for: both in one statement, so that they belong together.
@@ -199,9 +203,18 @@ def admit(tx: Transaction, bucket: Bucket, current: ObjectRow | None, size: int,
     """Raises QuotaExceeded if `size` bytes in the place of `current` would take the tenancy over `quota`."""
     growth = size - (current.size if current else 0)
     if quota is not None and growth > 0 and tx.usage_of(bucket.tenancy_id) + growth > quota:
-        raise QuotaExceeded(
-            "The tenancy's quota would be exceeded. Delete objects, or ask its managers for more space."
-        )
+        raise QuotaExceeded(_FULL)
+
+
+def expect_room(read: Read, bucket: Bucket, key: str, size: int, quota: int) -> None:
+    """As `admit`, before the bytes are there: so that none are sent in vain. Raises QuotaExceeded."""
+    usage = read.one("SELECT bytes FROM tenancy_usage WHERE tenancy_id = $1", bucket.tenancy_id)
+    if (usage[0] if usage else 0) + size <= quota:
+        return
+    current = find(read, bucket.id, key)
+    growth = size - (current.size if current else 0)
+    if growth > 0 and (usage[0] if usage else 0) + growth > quota:
+        raise QuotaExceeded(_FULL)
 
 
 def _modified(tx: Transaction, current: ObjectRow | None) -> int:

@@ -236,9 +236,15 @@ class Intake:
     """One PUT of an object."""
 
     def __init__(self, service: ObjectService, bucket: Bucket, request: PutRequest) -> None:
-        """Raises Malformed EntityTooLarge for a declared size that is over the limit."""
-        if request.size is not None and request.size > service.limits.object_bytes:
+        """Raises Malformed EntityTooLarge for a declared size that is over the limit, QuotaExceeded for one that
+        there is no room for.
+        """
+        size = request.size
+        if size is not None and size > service.limits.object_bytes:
             raise Malformed("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+        if size is not None and request.quota is not None and size > service.limits.inline_bytes:
+            # It is decided in the transaction; but nobody should send gigabytes to hear it.
+            objects.expect_room(service.database, bucket, request.key, size, request.quota)
         self._service = service
         self._bucket = bucket
         self._request = request

@@ -23,7 +23,10 @@ from dolium.stores.contract import BlobStore, ReportsSpace, unwrap
 from dolium.stores.leaves.disk import Disk
 from dolium.values import Secret, Space
 
-__all__ = ["Health"]
+__all__ = ["PROBES", "Health"]
+
+PROBES = frozenset((b"/_health/live", b"/_health/ready"))
+"""Answered by a process that is full, too."""
 
 _PROBE_SECONDS = 5.0
 # What proxies add. A request that carries one came from elsewhere, whoever handed it on.

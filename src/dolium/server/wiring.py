@@ -26,7 +26,7 @@ from dolium.s3.load import Load
 from dolium.s3.route import OPERATIONS
 from dolium.server.app import App
 from dolium.server.first_run import DEFAULT_STORE
-from dolium.server.health import Health
+from dolium.server.health import PROBES, Health
 from dolium.server.housekeeping import Housekeeper
 from dolium.server.http.options import LOOPBACK, HttpOptions, Refusal
 from dolium.server.http.server import Finished
@@ -61,6 +61,7 @@ def serve_options(settings: Settings) -> ServeOptions:
             max_per_peer=settings.peer_share,
             uncounted=(*LOOPBACK, *settings.proxies),
             max_requests=settings.requests,
+            always=PROBES,
             render_refusal=_render_refusal,
         ),
     )

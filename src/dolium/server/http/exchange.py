@@ -74,7 +74,9 @@ class Exchange:
         """Hand the request to the app. Its first step may run at once, and with it the whole answer."""
         server = self._connection.server
         options = server.options
-        if server.running >= options.max_requests:
+        if server.running >= options.max_requests and not (
+            self.scope["raw_path"] in options.always and self.scope["method"] == "GET"
+        ):
             server.refused += 1
             self.answer(
                 Refusal(503, "SlowDown", "Please reduce your request rate.", close=False),

@@ -78,7 +78,9 @@ class HttpOptions:
     uncounted: tuple[Network, ...] = LOOPBACK
     """Peers that may have all of them: proxies, for many people come through one."""
     max_requests: int = 1024
-    """In the app at once, per process. One more gets 503 with Retry-After."""
+    """In the app at once, per process. One more gets 503 with Retry-After…"""
+    always: frozenset[bytes] = frozenset()
+    """…but for a GET of one of these paths: who asks whether a process lives must not hear of its load."""
     max_pipelined: int = 64
     """Requests sent ahead on one connection; the connection closes after so many answers."""
     retry_after: int = 1

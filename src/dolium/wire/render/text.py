@@ -35,7 +35,8 @@ DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 _special = re.compile('[&<>"\x00-\x1f\ufffe\uffff]')
-_REFERENCES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+_control = re.compile("[\x00-\x1f\ufffe\uffff]")
+_REFERENCES: Final = {char: f"&#x{char:X};" for char in (*range(0x20), 0xFFFE, 0xFFFF)}
 _PLAIN: Final = bytes(byte for byte in range(0x20, 0x100) if byte not in b'&<>"')
 _UNRESERVED: Final = bytes(byte for byte in range(0x7F) if chr(byte).isalnum() or byte in b"-._~/")
 
@@ -51,12 +52,10 @@ class Owner(Protocol):
 
 def escape(text: str) -> str:
     """For the text of an element."""
-    return _special.sub(_reference, text)
-
-
-def _reference(match: re.Match[str]) -> str:
-    char = match[0]
-    return _REFERENCES.get(char) or f"&#x{ord(char):X};"
+    if _special.search(text) is None:
+        return text
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return text if _control.search(text) is None else text.translate(_REFERENCES)
 
 
 _unspeakable = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
