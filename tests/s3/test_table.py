@@ -41,6 +41,7 @@ MISMATCH: Refusal = (403, "SignatureDoesNotMatch")
 UNKNOWN: Refusal = (403, "InvalidAccessKeyId")
 INVALID: Refusal = (400, "InvalidRequest")
 ARGUMENT: Refusal = (400, "InvalidArgument")
+QUERY: Refusal = (400, "AuthorizationQueryParametersError")
 
 _NO_SEED = Seed(b"", "20260101T000000Z", "20260101/us-east-1/s3/aws4_request", "0" * 64)
 _READ_A_BODY = frozenset(
@@ -81,6 +82,21 @@ def _v4_query_expired(site: Site, method: str, path: str, headers: dict[str, str
 def _v4_query_tampered(site: Site, method: str, path: str, headers: dict[str, str]) -> Signed:
     path, seed = presign_v4_seed(site, method, path, headers)
     return f"{path}&x-id=Another", headers, seed
+
+
+def _v4_query_algorithm(site: Site, method: str, path: str, headers: dict[str, str]) -> Signed:
+    path, seed = presign_v4_seed(site, method, path, headers)
+    return path.replace("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA512"), headers, seed
+
+
+def _v4_query_without(name: str) -> Sign:
+    def sign(site: Site, method: str, path: str, headers: dict[str, str]) -> Signed:
+        path, seed = presign_v4_seed(site, method, path, headers)
+        route, _, query = path.partition("?")
+        kept = [part for part in query.split("&") if not part.startswith(f"{name}=")]
+        return f"{route}?{'&'.join(kept)}", headers, seed
+
+    return sign
 
 
 def _v2(site: Site, method: str, path: str, headers: dict[str, str]) -> Signed:
@@ -176,9 +192,13 @@ WAYS: dict[str, Way] = {
     "v2 query": Way(_v2_query),
     "v2 query expired": Way(_v2_query_expired, refusal=DENIED),
     "v2 query tampered": Way(_v2_query_tampered, refusal=MISMATCH),
+    "v4 query of another algorithm": Way(_v4_query_algorithm, refusal=QUERY),
+    "v4 query without its life": Way(_v4_query_without("X-Amz-Expires"), refusal=QUERY),
     "header and query": Way(_both, refusal=ARGUMENT),
     "empty": Way(_says(""), refusal=DENIED),
-    "bearer": Way(_says("Bearer abc"), refusal=ARGUMENT),
+    "basic": Way(_says("Basic YWRtaW46c2VjcmV0"), refusal=ARGUMENT),
+    "v4a": Way(_says("AWS4-ECDSA-P256-SHA256 Credential=a/b/c/s3/aws4_request"), refusal=INVALID),
+    "unheard of": Way(_says("AWS5-HMAC-SHA256 Credential=a/b/c/s3/aws4_request"), refusal=INVALID),
     "sha512": Way(_says("AWS4-HMAC-SHA512 Credential=a/b/c/s3/aws4_request"), refusal=INVALID),
 }
 
@@ -253,6 +273,8 @@ PAYLOADS: dict[str, Payload] = {
     "unsigned": Payload(lambda _: UNSIGNED, _as_it_is, _fine),
     "missing": Payload(lambda _: "", _as_it_is, _missing),
     "garbage": Payload(lambda _: "garbage", _as_it_is, _garbage),
+    "chunks of another algorithm": Payload(
+        lambda _: "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", lambda seed, body: signed_chunks(seed, [body]), _garbage),
     "chunks": Payload(lambda _: STREAMING, lambda seed, body: signed_chunks(seed, [body]), _streamed(), True),
     "chunks forged": Payload(
         lambda _: STREAMING, lambda seed, body: _corrupt(signed_chunks(seed, [body])), _streamed(MISMATCH), True),
@@ -359,6 +381,33 @@ def test_the_table_has_every_kind_of_outcome() -> None:
               if not way.wrongs(o) and not payload.wrongs(w, o)}  # fmt: skip
     assert {name for name, _, _ in served} == {operation.name for operation in OPERATIONS}
     assert {payload for _, _, payload in served} == {name for name in PAYLOADS if "forged" not in name} - {
-        "garbage"
-    }
+        "garbage", "chunks of another algorithm"
+    }  # fmt: skip
     assert len(served) < len(OPERATIONS) * len(WAYS) * len(PAYLOADS) / 3
+
+
+_OWN = ("/_health/live", "/_health/ready", "/_metrics")
+_NOT_OURS = ("/_", "/_health", "/_health/", "/_health/x", "/_metrics/", "/_metrics/x", "/_Metrics", "/_%6detrics", "/_api/v1/",
+             "/_portal/", "//_metrics", "/_health/../_metrics", "/_debug")  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_own_pages(scene: Scene, sites: dict[str, Site], way: str) -> None:
+    """They know no signatures: whatever is sent, they are read, by GET and HEAD, and nothing else happens. What is
+    beside them is S3's, where no bucket can have such a name.
+    """
+    site = sites[WAYS[way].key]
+    local = site.host.startswith("127.")
+    for page in (*_OWN, *_NOT_OURS):
+        for method in ("GET", "HEAD", "PUT", "POST", "DELETE"):
+            headers = {} if method == "GET" else {"x-amz-content-sha256": STREAMING}
+            path, signed, _ = WAYS[way].sign(site, method, page, headers)
+            answer = scene.client.transport(site, method, path, headers=signed, body=b"body")
+            where = f"{method} {page}, {way}: {answer}"
+            assert site.secret_key not in str(answer), where
+            if page in _OWN and (local or page != "/_metrics"):
+                assert answer.status == (200 if method in {"GET", "HEAD"} else 405), where
+                assert answer.body != b"" or method == "HEAD", where
+            else:
+                assert 400 <= answer.status < 500 or answer.status == 501, where
+    assert scene.inside.dump() == scene.before
