@@ -231,3 +231,26 @@ def test_a_thread_that_comes_late_sends_nothing_of_another_file(
     for descriptor in taken:
         os.close(descriptor)
     assert asked == [path.stat().st_ino]
+
+
+def test_advisory_cve_2016_0738_a_client_that_stops_reading_frees_its_file(
+    tmp_path: Path, serve: Serve
+) -> None:
+    """Swift kept what it read from for clients that had gone. Here the deadline closes connection and file."""
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+    live = serve(sends(path, head(64 << 20), part(0, 64 << 20)), patience=0.3)
+    before = descriptors_of(path)
+    peers = [live.peer(receive_buffer=65536).send(get()) for _ in range(3)]
+    live.settle(3)
+    assert descriptors_of(path) > before
+    live.settle(0)
+    assert not live.server.connections
+    assert descriptors_of(path) == before == 0
+    assert [peer.rest()[1] for peer in peers] == ["reset"] * 3
+
+
+def descriptors_of(path: Path) -> int:
+    links = (one for one in Path("/proc/self/fd").iterdir() if one.is_symlink())
+    return sum(str(one.readlink()) == str(path) for one in links)

@@ -361,3 +361,33 @@ def test_a_peer_that_resets_leaves_nothing(serve: Serve) -> None:
             break
         time.sleep(0.01)
     assert not live.server.connections
+
+
+@pytest.mark.parametrize(
+    "state", ["new", "head", "idle", "body", "chunks", "refused", "answer", "last words"]
+)
+def test_advisory_cve_2022_31028_no_connection_is_for_ever(state: str, serve: Serve) -> None:
+    """MinIO kept connections that nobody used. Whatever a peer stops at, its connection ends."""
+    live = serve(
+        messages(start(), piece(b"x" * (64 << 20))) if state == "answer" else Recorder(),
+        header_deadline=0.2, keep_alive=0.2, patience=0.2, discard_deadline=0.2, linger_idle=0.2, linger=0.4,
+    )  # fmt: skip
+    peer = live.peer(receive_buffer=65536)
+    peer.send(
+        {
+            "new": b"",
+            "head": b"GET / HT",
+            "idle": get("/x"),
+            "body": request("PUT", "/", "Content-Length: 9", body=b"x"),
+            "chunks": request("PUT", "/", "Transfer-Encoding: chunked", body=b"9\r\nx"),
+            "refused": b"nonsense\r\n\r\n",
+            "answer": get("/x"),
+            "last words": get("/x", "Connection: close"),
+        }[state]
+    )
+    for _ in range(300):
+        if not live.server.connections:
+            break
+        time.sleep(0.01)
+    assert not live.server.connections
+    assert live.server.running == 0
