@@ -11,6 +11,7 @@ import pytest
 
 from dolium.testing.powercut import compile_library
 from dolium.testing.server import LiveServer, Site
+from tests.logs import leaks
 
 CI = os.environ.get("DOLIUM_CI") == "1"
 
@@ -35,8 +36,11 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         secure = os.environ["DOLIUM_TEST_HTTPS_ENDPOINT"]
         yield Sites(Site(endpoint, *keys), Site(secure, *keys, Path(os.environ["DOLIUM_TEST_CA"])))
         return
-    with LiveServer(tmp_path_factory.mktemp("server")) as server:
+    folder = tmp_path_factory.mktemp("server")
+    with LiveServer(folder, config="log_level: debug\n") as server:
         yield Sites(server.http, server.https)
+    # After all that the tests of clients, of refusals and of advisories have sent.
+    assert leaks(server.log(), secrets=(server.http.secret_key,), folder=str(folder)) == []
 
 
 @pytest.fixture(params=["http", "https"])
