@@ -256,3 +256,21 @@ def test_a_signature_tells_what_was_signed_and_no_secret(stage: Stage) -> None:
     assert answer.field("CanonicalRequest").startswith(f"GET\n{stage.at('kept')}\n\nhost:")
     assert answer.field("StringToSign").startswith("AWS4-HMAC-SHA256\n")
     assert answer.field("SignatureProvided") in headers["authorization"]
+
+
+def test_a_link_that_works_once(stage: Stage) -> None:
+    """A link may be used as often as one likes while it lives. Signed with If-None-Match, only the first writes."""
+    client, path = stage.client, stage.at("once")
+    once = {"if-none-match": "*"}
+    url = presign_v4(client.site, "PUT", path, once)
+    stage.checked(client.send("PUT", url, body=BODY), (403, "SignatureDoesNotMatch"))
+    assert client.send("PUT", url, once, b"first").status == 200
+    stage.checked(client.send("PUT", url, once, b"second"), (412, "PreconditionFailed"))
+    assert client.get(stage.bucket, "once") == b"first"
+    client.done("DELETE", path)
+
+
+@pytest.mark.parametrize("expires", [1, 604_800])
+def test_the_shortest_and_the_longest_life(stage: Stage, expires: int) -> None:
+    url = presign_v4(stage.client.site, "GET", stage.at("kept"), expires=expires)
+    assert stage.client.send("GET", url).status == 200
