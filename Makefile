@@ -1,6 +1,7 @@
 # make serve     run dolium; arguments pass on: make serve ARGS='--listen 0.0.0.0:9000 --workers 4'
 # make test      run the tests; arguments pass on: make test ARGS='tests/clients -k rclone'
 # make check     formatting, lint, types and the import contract
+# make fuzz      fuzz every parser for a minute in all; longer: make fuzz ARGS='--seconds 3600 --jobs 2'
 # make bench     measure dolium beside its peers (installs them first; Go builds some)
 # make tools     build the clients that come as Go programs into .tools/bin
 # make wheel     build dist/*.whl
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MC := github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
 
-.PHONY: serve test check bench tools wheel lock clean
+.PHONY: serve test check fuzz bench tools wheel lock clean
 
 serve: $(VENV)/.runs
 	@exec $(BIN)/python -m dolium serve $(ARGS)
@@ -28,6 +29,9 @@ check: $(VENV)/.develops
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: $(VENV)/.fuzzes
+	$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 bench: $(VENV)/.develops
 	$(BIN)/python -m bench $(ARGS)
@@ -47,9 +51,10 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --pyth
 lock: $(VENV)/.develops
 	$(LOCK) --group dev --output-file requirements-dev.lock
 	$(LOCK) --group build --constraints requirements-dev.lock --output-file requirements.lock
+	$(subst pyproject.toml,,$(LOCK)) --group fuzz --output-file requirements-fuzz.lock
 
 clean:
-	rm -rf $(VENV) .tools dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .tools .fuzz dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. Everything comes by the hashes of a lock file; the package itself is installed in place.
@@ -67,3 +72,7 @@ $(VENV)/.develops: requirements-dev.lock requirements.lock pyproject.toml | $(BI
 	$(PIP) install --require-hashes -r requirements-dev.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.runs $@
+
+$(VENV)/.fuzzes: requirements-fuzz.lock | $(VENV)/.develops
+	$(PIP) install --require-hashes -r requirements-fuzz.lock
+	@touch $@

@@ -118,7 +118,7 @@ def integer(least: int, most: int) -> Reader[int]:
 
     def read(where: Where, node: Node) -> int:
         value, tag = _scalar(where, node, "a number")
-        if tag != "int" or not value.isdecimal() or not least <= int(value) <= most:
+        if tag != "int" or not value.isdecimal() or len(value) > 18 or not least <= int(value) <= most:
             raise where.wrong(node, f"expected a whole number from {least} to {most}, found {value!r}")
         return int(value)
 

@@ -154,7 +154,10 @@ def _text(path: Path | None) -> str | None:
 
 def parse_listen(text: str) -> Listen:
     """`HOST:PORT` (http), `http://HOST:PORT` or `https://HOST:PORT`. Raises ConfigError."""
-    split = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        split = urlsplit(text if "://" in text else f"http://{text}")
+    except ValueError:
+        raise ConfigError(f"cannot listen on {text!r}: the brackets are for an IPv6 address") from None
     try:
         port = split.port
     except ValueError:
