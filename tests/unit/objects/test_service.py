@@ -123,11 +123,27 @@ def test_a_refused_put_leaves_garbage_that_is_swept(service: ObjectService, buck
 
     with pytest.raises(PreconditionFailed):
         put(service, bucket, "k", b"x" * 100_000, check=never)
-    with pytest.raises(QuotaExceeded):
-        put(service, bucket, "k", b"x" * 100_000, quota=10)
+    with pytest.raises(QuotaExceeded):  # of a length that nobody has declared
+        intake = Intake(service, bucket, PutRequest("k", None, "[]", quota=10))
+        intake.write(b"x" * 100_000)
+        intake.finish().result()
     assert len(stored(service)) == 2
     assert sweep(service, now_ms=FAR) == 2
     assert stored(service) == []
+
+
+def test_what_a_quota_has_no_room_for_is_refused_before_its_bytes(
+    service: ObjectService, bucket: Bucket
+) -> None:
+    put(service, bucket, "k", b"x" * 100_000)
+    with pytest.raises(QuotaExceeded):
+        Intake(service, bucket, request("new", b"x" * 100_000, quota=150_000))
+    Intake(
+        service, bucket, request("k", b"x" * 150_000, quota=150_000)
+    ).abort()  # in the place of the old one
+    with pytest.raises(QuotaExceeded):
+        Intake(service, bucket, request("k", b"x" * 150_001, quota=150_000))
+    assert len(stored(service)) == 1
 
 
 def test_an_overwritten_blob_is_swept_and_the_new_one_stays(service: ObjectService, bucket: Bucket) -> None:
