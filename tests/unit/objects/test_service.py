@@ -123,10 +123,13 @@ def test_a_refused_put_leaves_garbage_that_is_swept(service: ObjectService, buck
 
     with pytest.raises(PreconditionFailed):
         put(service, bucket, "k", b"x" * 100_000, check=never)
-    with pytest.raises(QuotaExceeded):  # of a length that nobody has declared
-        intake = Intake(service, bucket, PutRequest("k", None, "[]", quota=10))
-        intake.write(b"x" * 100_000)
-        intake.finish().result()
+    intake = Intake(
+        service, bucket, PutRequest("k", None, "[]", quota=10)
+    )  # of a length that nobody declared
+    intake.write(b"x" * 100_000)
+    publication = intake.finish()
+    with pytest.raises(QuotaExceeded):
+        publication.result()
     assert len(stored(service)) == 2
     assert sweep(service, now_ms=FAR) == 2
     assert stored(service) == []
