@@ -71,10 +71,28 @@ POINTS: Final[Mapping[str, str]] = {
     "catalog.touched": "the other processes know, whoever asked for the write does not",
     "catalog.replaced": "the catalog was found to be older than its folder, which is not written down",
     # Sweeps.
+    "sweep.told": "the store has word of what was discarded and is held, the catalog has not put it off",
     "sweep.deleted": "garbage is deleted, the catalog still lists it",
     "sweep.forgotten": "the catalog has forgotten it",
     "orphans.deleted": "a blob that nothing names is deleted",
     "orphans.walked": "all of them are, and how far the walk came is not written down",
+    # Backups of the catalog, and what is made from them.
+    "backup.written": "the copy is whole, under no name",
+    "backup.verified": "it is checked, and on the disk",
+    "backup.named": "it has its name, which is not on the disk yet",
+    "restore.copied": "the backup is in the folder, under no name",
+    "restore.kept": "the catalog that was there has a second name",
+    "restore.replaced": "the backup has taken its place",
+    "rebuild.each": "in the transaction: one object is back",
+    "rebuild.batch": "some objects are back",
+    "rebuild.part": "a part of an open upload is back",
+    "rebuild.gone": "what has lost its bytes is gone",
+    # Another master key.
+    "rotate.made": "the next key lies beside the old one",
+    "rotate.each": "in the transaction: a secret is sealed with the next key",
+    "rotate.sealed": "all of them are",
+    "rotate.kept": "the old key has a second name, under which it stays",
+    "rotate.taken": "the next key has taken its place",
     # The first start, and every other.
     "start.folder": "the data folder is there",
     "migrate.changed": "in the transaction: the schema is that of the next version",

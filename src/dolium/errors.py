@@ -26,7 +26,8 @@
     │   └── BlobCorrupt      the bytes are not those that were written
     ├── CatalogError
     │   ├── CatalogUnavailable
-    │   └── OutcomeUnknown   a commit failed in a way that may have succeeded
+    │   ├── OutcomeUnknown   a commit failed in a way that may have succeeded
+    │   └── BackupError      a backup cannot be made, or is none that can be used
     ├── ConfigError          names file and line
     └── Unsupported
 
@@ -37,6 +38,7 @@ from __future__ import annotations
 
 __all__ = [
     "AlreadyExists",
+    "BackupError",
     "BlobCorrupt",
     "BlobNotFound",
     "BodyTruncated",
@@ -249,6 +251,10 @@ class CatalogUnavailable(CatalogError):
 
 class OutcomeUnknown(CatalogError):
     """A commit failed in a way that may have succeeded, and a look afterwards could not settle it."""
+
+
+class BackupError(CatalogError):
+    """A backup of the catalog cannot be made, or is none that can be used. Only commands raise it: it names files."""
 
 
 class ConfigError(DoliumError):

@@ -13,8 +13,10 @@ from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer
 from tests.drills.load import Load
 
-CONFIG = "garbage_grace: 0s\nrequest_log: failures\nstore: {min_free: 0}\n"
-"""Garbage is swept ten times a second, while the load goes on: what is deleted too early is missed at once."""
+CONFIG = "garbage_grace: 0s\nrequest_log: failures\nstore: {min_free: 0}\nbackup: {every: 0, hold: 0}\n"
+"""Garbage is swept ten times a second, while the load goes on: what is deleted too early is missed at once. Nothing
+is held for a backup.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ def test_a_first_start_that_is_killed_is_made_again(server: LiveServer, crashes:
 def _go_back_to_the_first_schema(data: Path) -> None:
     connection = apsw.Connection(str(data / "catalog.sqlite"))
     for sql in (
+        "DROP TABLE origin", "DROP TABLE manifest", "DROP TABLE backups", "DROP INDEX garbage_held",
+        "ALTER TABLE garbage DROP COLUMN since_ms", "ALTER TABLE garbage DROP COLUMN held",
         "DROP INDEX objects_of_blob", "DROP INDEX objects_of_manifest", "DROP INDEX parts_of_blob",
         "DROP INDEX garbage_of_blob", "DROP TABLE losses", "ALTER TABLE stores DROP COLUMN fence_ns",
         "ALTER TABLE stores DROP COLUMN walked_ns", "PRAGMA user_version = 1",

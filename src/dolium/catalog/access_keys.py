@@ -13,6 +13,7 @@ __all__ = [
     "Holder",
     "ListedKey",
     "Scope",
+    "SealedKey",
     "add",
     "any_sealed",
     "find",
@@ -20,6 +21,8 @@ __all__ = [
     "holder",
     "listed",
     "revoke",
+    "seal_again",
+    "sealed",
 ]
 
 # Wide enough for keys that people bring from elsewhere; no `/`, which separates parts of a credential.
@@ -62,6 +65,15 @@ class ListedKey:
     created_ms: int
     expires_ms: int | None
     revoked_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKey:
+    """What is sealed of a key, and what it is bound to."""
+
+    key_id: str
+    tenancy_id: int
+    sealed: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,25 @@ def any_sealed(read: Read) -> AccessKey | None:
     """One of the keys, or None if there is none: tells whether a master key must exist."""
     row = read.one(f"SELECT {_COLUMNS} FROM access_keys k LIMIT 1")
     return _key(row) if row else None
+
+
+def sealed(read: Read, *, after: str = "", limit: int = 500) -> list[SealedKey]:
+    """Keys behind `after`, by id."""
+    rows = read.all(
+        "SELECT key_id, tenancy_id, secret_sealed FROM access_keys WHERE key_id > $1 ORDER BY key_id LIMIT $2",
+        after, limit,
+    )  # fmt: skip
+    return [SealedKey(row[0], row[1], bytes(row[2])) for row in rows]
+
+
+def seal_again(tx: Transaction, old: SealedKey, secret_sealed: bytes, *, revoke_it: bool = False) -> None:
+    """Put another seal in the place of `old`, unless somebody was faster."""
+    tx.run(
+        "UPDATE access_keys SET secret_sealed = $1, revoked_ms = CASE $2 WHEN 1 THEN coalesce(revoked_ms, $3) "
+        "ELSE revoked_ms END WHERE key_id = $4 AND secret_sealed = $5",
+        secret_sealed, int(revoke_it), tx.now_ms, old.key_id, old.sealed,
+    )  # fmt: skip
+    tx.touch()
 
 
 def add(

@@ -12,18 +12,30 @@ from dataclasses import dataclass
 from dolium.catalog.database import Read, Transaction
 from dolium.errors import StoreUnavailable
 
-__all__ = ["Loss", "fence", "losses", "raise_all", "raise_fence", "require_fresh", "set_walked", "walked"]
+__all__ = [
+    "Loss",
+    "add_loss",
+    "fence",
+    "losses",
+    "raise_all",
+    "raise_fence",
+    "require_fresh",
+    "set_walked",
+    "walked",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
     """The catalog was found to be an older one, brought back: what was committed with a sequence above
-    `sequence` is not in it. Blobs of that time have keys older than `before_ns`.
+    `sequence` is not in it. Blobs of that time have keys older than `before_ns`. `highest`: the highest sequence that
+    is known to have been handed out until then, or 0.
     """
 
     sequence: int
     before_ns: int
     found_ms: int
+    highest: int
 
     def covers(self, written_ns: int, sequence: int | None) -> bool:
         """Whether a blob may be of what was lost; one that does not tell its sequence may."""
@@ -67,5 +79,16 @@ def set_walked(tx: Transaction, store_id: int, to_ns: int) -> None:
 
 def losses(read: Read) -> list[Loss]:
     """Each time that this catalog was found to be an older one."""
-    rows = read.all("SELECT sequence, before_ns, found_ms FROM losses ORDER BY id")
+    rows = read.all("SELECT sequence, before_ns, found_ms, highest FROM losses ORDER BY id")
     return [Loss(*row) for row in rows]
+
+
+def add_loss(tx: Transaction, before_ns: int) -> None:
+    """This catalog is new, and the stores are not: all that lies in them is of a time that it has not seen."""
+    tx.run(
+        "INSERT INTO losses (sequence, before_ns, found_ms) VALUES (0, $1, $2)",
+        before_ns,
+        before_ns // 1_000_000,
+    )
+    # Above whatever the catalog that was lost has handed out: as many as microseconds have passed since 1970.
+    tx.note_sequence(before_ns // 1000)

@@ -9,9 +9,9 @@ import apsw
 from dolium.crashpoints import reach
 from dolium.errors import CatalogUnavailable
 
-__all__ = ["migrate", "migrations"]
+__all__ = ["APPLICATION_ID", "migrate", "migrations"]
 
-_APPLICATION_ID = 0x646F6C69  # "doli", so that `file` and we know one of ours
+APPLICATION_ID = 0x646F6C69  # "doli", so that `file` and we know one of ours
 
 
 def migrations(engine: str) -> list[tuple[int, str]]:
@@ -29,7 +29,7 @@ def migrate(connection: apsw.Connection) -> None:
     version = connection.pragma("user_version")
     application = connection.pragma("application_id")
     known = migrations("sqlite")
-    if application not in (0, _APPLICATION_ID) or (version and application != _APPLICATION_ID):
+    if application not in (0, APPLICATION_ID) or (version and application != APPLICATION_ID):
         raise CatalogUnavailable("catalog.sqlite is a database of another program")
     if version > known[-1][0]:
         raise CatalogUnavailable(
@@ -40,7 +40,7 @@ def migrate(connection: apsw.Connection) -> None:
             with connection:
                 for _ in connection.execute(sql):
                     pass
-                connection.pragma("application_id", _APPLICATION_ID)
+                connection.pragma("application_id", APPLICATION_ID)
                 connection.pragma("user_version", number)
                 reach("migrate.changed")
             reach("migrate.committed")

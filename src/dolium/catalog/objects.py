@@ -53,7 +53,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class NewObject:
-    """A version to publish. `sequence` None: take the next one in the transaction."""
+    """A version to publish. `sequence` None: take the next one in the transaction. `modified_ms` None: now."""
 
     key: str
     size: int
@@ -63,6 +63,7 @@ class NewObject:
     headers: str
     body: Body
     sequence: int | None = None
+    modified_ms: int | None = None
 
 
 class ObjectRow(NamedTuple):
@@ -172,7 +173,7 @@ def publish(
     admit(tx, bucket, current, new.size, quota)
     sequence = tx.next_sequence() if new.sequence is None else tx.note_sequence(new.sequence)
     row = ObjectRow(
-        bucket.id, new.key, sequence, "null", OBJECT, new.size, new.etag, new.checksum, _modified(tx, current),
+        bucket.id, new.key, sequence, "null", OBJECT, new.size, new.etag, new.checksum, _modified(tx, new, current),
         new.owner_id, new.headers, int(new.body.data is not None), new.body.store_id, new.body.blob_key,
         new.body.upload, new.body.manifest,
     )  # fmt: skip
@@ -217,9 +218,10 @@ def expect_room(read: Read, bucket: Bucket, key: str, size: int, quota: int) -> 
         raise QuotaExceeded(_FULL)
 
 
-def _modified(tx: Transaction, current: ObjectRow | None) -> int:
+def _modified(tx: Transaction, new: NewObject, current: ObjectRow | None) -> int:
     """Last-Modified never goes backwards for a key, whatever the clock does."""
-    return tx.now_ms if current is None else max(tx.now_ms, current.modified_ms)
+    moment = tx.now_ms if new.modified_ms is None else new.modified_ms
+    return moment if current is None else max(moment, current.modified_ms)
 
 
 def remove(

@@ -52,9 +52,11 @@ class SharedNumbers:
                 self._map = mmap.mmap(self._fd, _SIZE)
                 self._words = memoryview(self._map).cast("Q")
                 boot = memoryview(_boot_id()).cast("Q")
+                self._before = self._words[_SEQUENCE]
                 if not self._words[_SEQUENCE] and committed_sequence:
                     # A catalog without its file came from elsewhere: nobody knows how old it is.
-                    self._words[_COMMITTED] = committed_sequence + _GAP
+                    # It begins above what it may have handed out since: one in each microsecond from 1970 on.
+                    self._words[_COMMITTED] = max(committed_sequence + _GAP, time.time_ns() // 1000)
                 if list(self._words[_BOOT : _BOOT + 2]) != list(boot):
                     self._words[_SEQUENCE] = max(self._words[_SEQUENCE], committed_sequence) + _GAP
                     self._words[_BOOT], self._words[_BOOT + 1] = boot[0], boot[1]
@@ -66,6 +68,10 @@ class SharedNumbers:
                 self.end_change()
             finally:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def handed_out(self) -> int:
+        """The highest sequence that was handed out before this catalog came, or 0 if the file came with it."""
+        return self._before
 
     def highest_committed(self) -> int:
         """The highest sequence that any process has noted as committed."""

@@ -248,11 +248,12 @@ class SqliteDatabase(Database):
         highest = self._numbers.highest_committed()
         if highest <= committed:
             return
+        known = self._numbers.handed_out()
         reach("catalog.replaced")
         with self._writer.raw:
             self._writer.run(
-                "INSERT INTO losses (sequence, before_ns, found_ms) VALUES ($1, $2, $3)",
-                committed, time.time_ns(), time.time_ns() // 1_000_000,
+                "INSERT INTO losses (sequence, before_ns, found_ms, highest) VALUES ($1, $2, $3, $4)",
+                committed, time.time_ns(), time.time_ns() // 1_000_000, known,
             )  # fmt: skip
             self._writer.run("UPDATE book SET sequence = $1 WHERE id = 1", highest)
 

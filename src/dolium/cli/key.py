@@ -10,20 +10,38 @@ import argparse
 import os
 import sys
 from getpass import getpass
+from pathlib import Path
 from typing import Any
 
 from dolium.catalog import access_keys, people, tenancies
 from dolium.catalog.access_keys import AccessKey, ListedKey, Scope
 from dolium.catalog.database import Read, Transaction
+from dolium.catalog.sqlite import SqliteDatabase
 from dolium.cli.options import Commands, command, expiry, open_catalog, open_folder_sealer, settings_of, verbs
 from dolium.cli.output import moment, show, show_all
-from dolium.errors import Malformed, RecordNotFound
+from dolium.errors import ConfigError, Conflict, Malformed, RecordNotFound
+from dolium.identity import rotate
 from dolium.identity.credentials import Credentials, add_key, from_environment, from_text, generate
-from dolium.identity.seal import Sealer
+from dolium.identity.keys import sealing
+from dolium.identity.rotate import Rotated
+from dolium.identity.seal import MasterKey, Sealer, open_master_key, parse_master_key, read_master_key
+from dolium.server.claim import claim
 from dolium.server.snippets import snippets
 from dolium.values import Secret
 
 __all__ = ["add"]
+
+_ROTATE = """\
+Every secret is sealed anew with another master key; access keys and passwords stay as they are. It works while the
+folder is served, and can be cut off and made again at any time. The old key stays as master.key.<id>.old: backups
+that were made before need it to be of use. Delete it when none of them is kept, or at once if it is known to others.
+
+Where the master key is given from elsewhere (DOLIUM_MASTER_KEY, master_key in the configuration), nobody may serve
+the folder, and the new key is read from DOLIUM_NEW_MASTER_KEY or from --new-key-file: 32 bytes, as 64 hex digits or
+as base64 (openssl rand -hex 32 makes one). Then put it where the old one was, and start.
+
+--lost begins with another master key where the old one is gone: access keys that no key at hand opens are revoked,
+for nobody can know their secrets again. Issue new ones with dolium key issue. Passwords still work."""
 
 _IMPORT = """\
 The key is read from DOLIUM_ACCESS_KEY_ID and DOLIUM_SECRET_ACCESS_KEY if they are set, else from standard
@@ -49,6 +67,11 @@ def add(commands: Commands) -> None:
     one.add_argument("key_id", metavar="KEY")
     gone = command(key, "revoke", "Revoke access keys for good, in every worker at once.", _revoke)
     gone.add_argument("key_id", metavar="KEY", nargs="+")
+    turn = command(
+        key, "rotate-master", "Seal all secrets with another master key.", _rotate, listing=True, more=_ROTATE
+    )
+    turn.add_argument("--lost", action="store_true", help="the old master key is gone")
+    turn.add_argument("--new-key-file", type=Path, metavar="FILE", help="where the new key is, mode 0600")
 
 
 def _add_holder(parser: argparse.ArgumentParser) -> None:
@@ -183,3 +206,74 @@ def _revoke(args: argparse.Namespace) -> int:
     with open_catalog(args) as database:
         database.write(write)
     return 0
+
+
+def _rotate(args: argparse.Namespace) -> int:
+    settings = settings_of(args)
+    with open_catalog(args) as database:
+        if args.lost:
+            done = _replace_lost(args, database)
+        elif settings.master_key is not None:
+            done = _rotate_given(args, database)
+        elif args.new_key_file is not None:
+            raise Malformed(
+                "InvalidArgument", "--new-key-file is for a master key that is given from elsewhere"
+            )
+        else:
+            done = rotate.rotate(database, settings.data)
+    show(
+        {
+            "sealed": done.sealed,
+            "revoked": done.revoked,
+            "old_key": str(done.kept) if done.kept is not None else None,
+        },
+        as_json=args.json,
+    )
+    if args.json:
+        return 0
+    if done.revoked:
+        print("Issue new access keys: dolium key issue --person NAME", file=sys.stderr)
+    if settings.master_key is not None and not args.lost:
+        print(
+            "Put the new master key where the old one was given (DOLIUM_MASTER_KEY, or master_key in the "
+            "configuration) before the next start. Keep the old one for as long as you keep older backups.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _rotate_given(args: argparse.Namespace, database: SqliteDatabase) -> Rotated:
+    settings = settings_of(args)
+    old = open_master_key(settings.data, settings.master_key)
+    following = _new_key(args)
+    if old is None or following is None:
+        raise ConfigError(
+            "the master key is given from elsewhere: give the new one in DOLIUM_NEW_MASTER_KEY or --new-key-file"
+        )
+    held = claim(settings.data)
+    try:
+        return rotate.rotate_given(database, settings.data, old, following)
+    finally:
+        os.close(held)
+
+
+def _new_key(args: argparse.Namespace) -> MasterKey | None:
+    if args.new_key_file is not None:
+        found = read_master_key(args.new_key_file)
+        if found is None:
+            raise ConfigError("there is no such file", file=str(args.new_key_file))
+        return found
+    text = os.environ.get("DOLIUM_NEW_MASTER_KEY")
+    return parse_master_key(text, source="DOLIUM_NEW_MASTER_KEY") if text else None
+
+
+def _replace_lost(args: argparse.Namespace, database: SqliteDatabase) -> Rotated:
+    settings = settings_of(args)
+    held = claim(settings.data)
+    try:
+        if not sealing(database, settings.data, settings.master_key).closed:
+            raise Conflict("nothing is lost: the master keys at hand open every access key")
+        given = open_master_key(settings.data, settings.master_key) if settings.master_key else None
+        return rotate.replace_lost(database, settings.data, given)
+    finally:
+        os.close(held)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from dolium import __version__
-from dolium.cli import bucket, check, group, key, serve, store, tenancy, user
+from dolium.cli import backup, bucket, check, group, key, rebuild, restore, serve, store, tenancy, user
 from dolium.errors import (
     CatalogError,
     ConfigError,
@@ -39,7 +39,7 @@ exit codes:
   3  something named does not exist
   4  the state of things forbids it: it exists already, is not empty, is the last one
   5  the configuration or the master key cannot be used
-  6  the catalog or a store is not available
+  6  the catalog, a store or a backup is not available, or damaged
 """
 
 
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"dolium {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, user, tenancy, group, key, bucket, store, check):
+    for command in (serve, user, tenancy, group, key, bucket, store, backup, restore, rebuild, check):
         command.add(commands)
     return top
 

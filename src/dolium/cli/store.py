@@ -18,7 +18,7 @@ from dolium.errors import Conflict, StoreError
 from dolium.objects import orphans
 from dolium.objects.orphans import Orphan
 from dolium.objects.service import ObjectService
-from dolium.objects.sweep import sweep
+from dolium.objects.sweep import release_held, sweep
 from dolium.server.claim import claim
 from dolium.server.housekeeping import sweep_unborn
 from dolium.server.wiring import open_service
@@ -54,6 +54,9 @@ def add(commands: Commands) -> None:
     )
     swept.add_argument(
         "--even-lost", action="store_true", help="also what a restored catalog has not seen: for good"
+    )
+    swept.add_argument(
+        "--even-held", action="store_true", help="also deleted objects' bytes that a backup may name"
     )
 
 
@@ -134,6 +137,8 @@ def _sweep(args: argparse.Namespace) -> int:
     with _opened(args) as (service, records):
         _raise_fences(service, settings_of(args))
         garbage = sweep(service)
+        if args.even_held:
+            garbage += sum(release_held(service, record.id, enough=lambda: False) for record in records)
         for record in records:
             disk = unwrap(service.store(record.id), Disk)
             temporaries = disk.sweep_temporaries() if disk is not None else 0

@@ -84,6 +84,12 @@ _KEYS: dict[str, tuple[str, _Read] | dict[str, tuple[str, _Read]]] = {
     "inline_limit": ("inline_limit", size),
     "max_object": ("max_object", size),
     "garbage_grace": ("garbage_grace", seconds),
+    "backup": {
+        "every": ("backup_every", seconds),
+        "keep": ("backup_keep", integer(1, 1000)),
+        "folder": ("backup_folder", Where.path),
+        "hold": ("backup_hold", seconds),
+    },
     "drain": ("drain", seconds),
     "log_level": ("log_level", choice(*LOG_LEVELS)),
     "request_log": ("request_log", choice(*REQUEST_LOGS)),

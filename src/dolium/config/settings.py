@@ -64,6 +64,8 @@ class Settings:
     `notices`, what in it is odd. `inline_limit`: objects up to this size lie in the
     catalog (docs/decisions/0004). `garbage_grace`: how long the bytes of an object that was replaced or
     deleted stay for those who are still reading it; choose it above the longest download.
+    `backup_every`: how often the catalog is backed up (0: never), to `backup_folder` (None: `backups` in the data folder),
+    where the newest `backup_keep` stay. `backup_hold`: how long the bytes of a deleted object stay that a backup names.
     `drain`: how long requests may go on after SIGTERM. `request_log`: a line for every request, for those
     that failed (5xx, broken connections), or none. `metrics`: who may read `/_metrics`: peers on this
     machine, who knows `metrics_token`, everybody, or nobody.
@@ -87,6 +89,10 @@ class Settings:
     inline_limit: int = 16 << 10
     max_object: int = 5 << 30
     garbage_grace: int = 3600
+    backup_every: int = 86400
+    backup_keep: int = 7
+    backup_folder: Path | None = None
+    backup_hold: int = 2 * 86400
     drain: int = 30
     log_level: str = "info"
     request_log: str = "all"
@@ -101,6 +107,10 @@ class Settings:
     @property
     def store_root(self) -> Path:
         return self.store if self.store is not None else self.data / "store"
+
+    @property
+    def backups(self) -> Path:
+        return self.backup_folder if self.backup_folder is not None else self.data / "backups"
 
     @property
     def worker_count(self) -> int:
@@ -133,6 +143,12 @@ class Settings:
             "inline_limit": self.inline_limit,
             "max_object": self.max_object,
             "garbage_grace": self.garbage_grace,
+            "backup": {
+                "every": self.backup_every,
+                "keep": self.backup_keep,
+                "folder": str(self.backups),
+                "hold": self.backup_hold,
+            },
             "drain": self.drain,
             "log_level": self.log_level,
             "request_log": self.request_log,

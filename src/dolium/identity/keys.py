@@ -10,22 +10,23 @@ may learn that a key has expired.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from dolium.catalog import access_keys
-from dolium.catalog.access_keys import Holder
+from dolium.catalog.access_keys import Holder, SealedKey
 from dolium.catalog.database import Database
 from dolium.errors import ConfigError
 from dolium.identity.permissions import Role
 from dolium.identity.principal import Principal
-from dolium.identity.seal import Sealer, create_master_key, open_master_key
+from dolium.identity.seal import MasterKey, Sealer, create_master_key, find_master_key, open_master_key
 from dolium.values import Secret
 from dolium.wire import sigv4
 from dolium.wire.sigv4 import SigningKey
 
-__all__ = ["KeyRing", "KnownKey", "Refusal", "open_sealer"]
+__all__ = ["KeyRing", "KnownKey", "Refusal", "Sealing", "every_sealed", "open_sealer", "opens", "sealing"]
 
 _FOREVER = 1 << 62
 _ROLES = {str(role): role for role in Role}
@@ -146,6 +147,49 @@ def _role(holder: Holder, now_ms: int) -> Role:
     return Role.NONE if holder.role is None or ended else _ROLES[holder.role]
 
 
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """How the access keys of a catalog fare with the master keys that are at hand. `closed`: how many of the `keys`
+    cannot be opened. `has_master`: whether there is a master key at all.
+    """
+
+    keys: int
+    closed: int
+    has_master: bool
+
+
+def sealing(database: Database, folder: Path, given: Secret | None) -> Sealing:
+    """Look at every access key. Raises ConfigError for a master key that cannot be used."""
+    master = open_master_key(folder, given)
+    sealer = None if master is None else _sealer(master, folder)
+    keys = closed = 0
+    for key in every_sealed(database):
+        keys += 1
+        closed += sealer is None or not opens(sealer, key)
+    return Sealing(keys, closed, master is not None)
+
+
+def every_sealed(database: Database) -> Iterator[SealedKey]:
+    """All keys, as they are while one asks for them."""
+    after = ""
+    while page := access_keys.sealed(database, after=after):
+        yield from page
+        after = page[-1].key_id
+
+
+def opens(sealer: Sealer, key: SealedKey) -> bool:
+    """Whether a master key that is at hand opens it."""
+    try:
+        sealer.open(key.sealed, tenancy_id=key.tenancy_id, key_id=key.key_id)
+    except ConfigError:
+        return False
+    return True
+
+
+def _sealer(master: MasterKey, folder: Path) -> Sealer:
+    return Sealer(master, find=lambda number: find_master_key(folder, number))
+
+
 def open_sealer(database: Database, folder: Path, given: Secret | None, *, create: bool = False) -> Sealer:
     """The sealer of a data folder, tried on a secret that is there.
 
@@ -161,12 +205,12 @@ def open_sealer(database: Database, folder: Path, given: Secret | None, *, creat
         raise ConfigError(
             f"the master key is missing: there is no {folder / 'master.key'} and DOLIUM_MASTER_KEY is not set. "
             + (
-                "Without it the access keys in the catalog cannot be used: restore it from where you keep it apart"
+                "Without it the access keys in the catalog cannot be used: put it back from where you keep it apart. If it is lost: dolium key rotate-master --lost"
                 if sample is not None
                 else "Start the service once (dolium serve), which makes it"
             )
         )
-    sealer = Sealer(master)
+    sealer = _sealer(master, folder)
     if sample is not None:
         sealer.open(sample.secret_sealed, tenancy_id=sample.tenancy_id, key_id=sample.key_id)
     return sealer

@@ -5,7 +5,9 @@ ciphertext and tag. It is bound to its tenancy, access key and purpose, so that 
 does not open. A backup of the catalog is useless without the master key.
 
 The master key comes from the environment (base64 or hex of 32 bytes), or lies in `master.key` of the
-data folder, mode 0600, made at the first start.
+data folder, mode 0600, made at the first start. Beside it may lie `master.key.next`, while secrets are being
+sealed anew, and `master.key.<id>.old`, for backups from before that: with any of them a secret is opened, with
+`master.key` it is sealed.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -31,11 +34,17 @@ __all__ = [
     "Sealer",
     "create_master_key",
     "discard_unfinished",
+    "find_master_key",
+    "make_next",
     "open_master_key",
     "parse_master_key",
+    "read_master_key",
+    "sealed_with",
+    "take_next",
 ]
 
 _FILE = "master.key"
+_NEXT = "master.key.next"
 _FORMAT = 1
 _ID, _NONCE = 8, 12
 _HEAD = 1 + _ID + _NONCE
@@ -58,11 +67,19 @@ class MasterKey:
 
 
 class Sealer:
-    """Seals and opens secrets of access keys. Safe for use from many threads."""
+    """Seals and opens secrets of access keys. Safe for use from many threads.
 
-    def __init__(self, master: MasterKey) -> None:
+    `find`: another master key by its id, asked when a secret was sealed with one that is not known yet.
+    """
+
+    def __init__(
+        self, master: MasterKey, *, find: Callable[[bytes], MasterKey | None] = lambda _: None
+    ) -> None:
+        self.id = master.id
         self._head = bytes([_FORMAT]) + master.id
         self._cipher = master.cipher()
+        self._find = find
+        self._ciphers = {master.id: self._cipher}
 
     def seal(self, secret: Secret, *, tenancy_id: int, key_id: str, purpose: str = "s3") -> bytes:
         nonce = secrets.token_bytes(_NONCE)
@@ -71,20 +88,33 @@ class Sealer:
 
     def open(self, sealed: bytes, *, tenancy_id: int, key_id: str, purpose: str = "s3") -> Secret:
         """Raises ConfigError if another master key sealed it, or if the row is not the one sealed."""
-        if len(sealed) < _HEAD or sealed[0] != _FORMAT:
-            raise ConfigError("a sealed secret in the catalog has a format that this version does not know")
-        if sealed[: 1 + _ID] != self._head:
-            raise ConfigError(
-                "the secrets in the catalog were sealed with another master key; "
-                "give the one that belongs to this data folder"
-            )
+        cipher = self._cipher if sealed.startswith(self._head) else self._cipher_of(sealed_with(sealed))
         try:
-            text = self._cipher.decrypt(
+            text = cipher.decrypt(
                 sealed[1 + _ID : _HEAD], sealed[_HEAD:], _bound_to(tenancy_id, key_id, purpose)
             )
         except InvalidTag as error:
             raise ConfigError(f"the sealed secret of access key {key_id} has been changed") from error
         return Secret(text.decode("utf-8"))
+
+    def _cipher_of(self, number: bytes) -> AESGCM:
+        cipher = self._ciphers.get(number)
+        if cipher is None:
+            master = self._find(number)
+            if master is None:
+                raise ConfigError(
+                    "the secrets in the catalog were sealed with another master key; "
+                    "give the one that belongs to this data folder"
+                )
+            cipher = self._ciphers[number] = master.cipher()
+        return cipher
+
+
+def sealed_with(sealed: bytes) -> bytes:
+    """The id of the master key that it was sealed with. Raises ConfigError for what is no sealed secret."""
+    if len(sealed) < _HEAD or sealed[0] != _FORMAT:
+        raise ConfigError("a sealed secret in the catalog has a format that this version does not know")
+    return sealed[1 : 1 + _ID]
 
 
 def _bound_to(tenancy_id: int, key_id: str, purpose: str) -> bytes:
@@ -110,7 +140,11 @@ def open_master_key(folder: Path, given: Secret | None) -> MasterKey | None:
     """
     if given is not None:
         return parse_master_key(given.reveal(), source="DOLIUM_MASTER_KEY")
-    path = folder / _FILE
+    return read_master_key(folder / _FILE)
+
+
+def read_master_key(path: Path) -> MasterKey | None:
+    """The key in a file, None if there is none. Raises ConfigError as `open_master_key`."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -128,6 +162,34 @@ def open_master_key(folder: Path, given: Secret | None) -> MasterKey | None:
     return parse_master_key(text, source=str(path))
 
 
+def find_master_key(folder: Path, number: bytes) -> MasterKey | None:
+    """The key with that id among those that lie in the data folder. Raises ConfigError as `open_master_key`."""
+    # In this order: the next key takes the place of the current one meanwhile, never the other way.
+    for name in (_NEXT, _FILE, f"{_FILE}.{number.hex()}.old"):
+        found = read_master_key(folder / name)
+        if found is not None and found.id == number:
+            return found
+    return None
+
+
+def make_next(folder: Path) -> MasterKey:
+    """The key that is to follow: made, or the one that lies there from a rotation that was cut off."""
+    return _create(folder, _NEXT)
+
+
+def take_next(folder: Path, old: MasterKey) -> Path:
+    """Put `master.key.next` in the place of `master.key`, which holds `old`; where that is kept."""
+    kept = folder / f"{_FILE}.{old.id.hex()}.old"
+    with contextlib.suppress(FileExistsError):
+        os.link(folder / _FILE, kept)
+    _sync_folder(folder)
+    reach("rotate.kept")
+    (folder / _NEXT).replace(folder / _FILE)
+    _sync_folder(folder)
+    reach("rotate.taken")
+    return kept
+
+
 def discard_unfinished(folder: Path) -> None:
     """Remove what was left where the making of a master key was cut off. Not while another may be making it."""
     for path in folder.glob(f".{_FILE}.*"):
@@ -136,7 +198,11 @@ def discard_unfinished(folder: Path) -> None:
 
 def create_master_key(folder: Path) -> MasterKey:
     """Make `master.key`, or take the one that another process has just made. Durable when it returns."""
-    path = folder / _FILE
+    return _create(folder, _FILE)
+
+
+def _create(folder: Path, name: str) -> MasterKey:
+    path = folder / name
     raw = secrets.token_bytes(32)
     temporary = folder / f".{_FILE}.{secrets.token_hex(8)}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -153,7 +219,7 @@ def create_master_key(folder: Path) -> MasterKey:
     finally:
         temporary.unlink()
     _sync_folder(folder)
-    master = open_master_key(folder, None)
+    master = read_master_key(path)
     if master is None:
         raise ConfigError("the master key was removed while it was being made", file=str(path))
     return master

@@ -27,11 +27,13 @@ __all__ = ["Limits", "ObjectService", "description"]
 class Limits:
     """`inline_bytes`: an object up to this size lies in the catalog (docs/decisions/0004). `grace_ms`: how
     long a replaced blob stays for those who are still reading it. `part_bytes`: least size of a part that is
-    not the last. `object_bytes`: most in one PUT or part.
+    not the last. `object_bytes`: most in one PUT or part. `hold_ms`: how long what is discarded stays for a backup
+    that may name it.
     """
 
     inline_bytes: int = 16 << 10
     grace_ms: int = 3_600_000
+    hold_ms: int = 0
     part_bytes: int = 5 << 20
     object_bytes: int = 5 << 30
     parts: int = 10_000

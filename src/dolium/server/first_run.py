@@ -19,7 +19,7 @@ from dolium.identity.credentials import Credentials, add_key, generate
 from dolium.identity.keys import open_sealer
 from dolium.identity.seal import Sealer, discard_unfinished
 from dolium.server.snippets import endpoint_of, snippets
-from dolium.stores.leaves.disk import Disk
+from dolium.stores.leaves.disk import Disk, Options
 
 __all__ = ["ADMIN", "DEFAULT_STORE", "TENANCY", "Arrival", "arrive", "welcome"]
 
@@ -73,9 +73,15 @@ def _enter_store(database: SqliteDatabase, settings: Settings) -> None:
         message = f"{settings.store_root} cannot be made a store: {error.strerror}"
         raise StoreUnavailable(DEFAULT_STORE, message) from error
 
+    disk = Disk(Options(root=settings.store_root, expected_uuid=uuid), store_id=DEFAULT_STORE)
+    used = next(disk.list(), None) is not None
+
     def write(tx: Transaction) -> None:
         if stores.find(tx, DEFAULT_STORE) is None:
             stores.add(tx, DEFAULT_STORE, "disk", uuid)
+            if used:
+                # The catalog that named these blobs is gone: they are kept, for `dolium rebuild`.
+                fences.add_loss(tx, time.time_ns())
 
     database.write(write)
 

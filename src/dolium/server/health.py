@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -18,6 +19,7 @@ from dolium.asgi.bridge import Bridge
 from dolium.asgi.messages import Response, Scope, Send
 from dolium.catalog.database import Database
 from dolium.errors import CatalogError, StoreError
+from dolium.server.backing_up import last_backup
 from dolium.server.meters import Meters
 from dolium.stores.contract import BlobStore, ReportsSpace, unwrap
 from dolium.stores.leaves.disk import Disk
@@ -47,6 +49,7 @@ class Health:
         meters: Meters,
         *,
         metrics: str,
+        data: Path,
         token: Secret | None = None,
     ) -> None:
         self._database = database
@@ -55,6 +58,7 @@ class Health:
         self._meters = meters
         self._metrics = metrics
         self._token = token
+        self._data = data
         self.draining = False  # about to end: alive, and not ready for more
 
     async def answer(self, scope: Scope, send: Send) -> bool:
@@ -84,6 +88,8 @@ class Health:
         if self.draining:
             states["worker"] = "ending"
         ready = all(state == "ready" for state in states.values())
+        if failure := last_backup(self._data).error:
+            states["backup"] = failure  # told, and no reason to send requests elsewhere
         return _json(200 if ready else 503, {"status": "ready" if ready else "not ready", **states})
 
     def _catalog_state(self) -> str:
@@ -111,7 +117,7 @@ class Health:
         return self._metrics == "local" and _is_local(scope)
 
     async def _metrics_page(self) -> Response:
-        gauges = [*self._usage(), await self._space()]
+        gauges = [*self._usage(), *self._backup(), await self._space()]
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Given([*self._meters.collect(), *gauges]))
         text = generate_latest(registry)
@@ -134,6 +140,18 @@ class Health:
         row = self._database.one("SELECT count(*) FROM garbage")
         garbage.add_metric((), row[0] if row else 0)
         return (objects, stored, quota, garbage)
+
+    def _backup(self) -> Iterable[Metric]:
+        last = last_backup(self._data)
+        when = GaugeMetricFamily(
+            "dolium_backup_timestamp_seconds", "When the last backup was made, 0 for never"
+        )
+        when.add_metric((), last.made_ms / 1000)
+        failed = GaugeMetricFamily("dolium_backup_failed", "1 if the last backup could not be made")
+        failed.add_metric((), float(bool(last.error)))
+        size = GaugeMetricFamily("dolium_backup_bytes", "Size of the last backup")
+        size.add_metric((), last.size)
+        return (when, failed, size)
 
     async def _space(self) -> Metric:
         family = GaugeMetricFamily("dolium_store_bytes", "Room of a store", labels=("store", "kind"))

@@ -17,8 +17,8 @@ from dolium.errors import DoliumError
 from dolium.objects import orphans
 from dolium.objects.blob_keys import blob_key, written_ns
 from dolium.objects.service import ObjectService
-from dolium.objects.sweep import sweep
-from dolium.stores.contract import unwrap
+from dolium.objects.sweep import release_held, sweep
+from dolium.stores.contract import ReportsSpace, unwrap
 from dolium.stores.leaves.disk import Disk
 
 __all__ = ["Housekeeper", "sweep_unborn"]
@@ -27,6 +27,7 @@ _log = logging.getLogger("dolium.housekeeping")
 
 _TEMPORARIES_EVERY = 60  # rounds
 _ORPHANS_EVERY = 86400.0
+_LOW = 20  # a twentieth of a disk is little
 _REST = 0.01  # seconds between 500 blobs of a walk
 
 
@@ -35,10 +36,11 @@ class Housekeeper:
     the time before the start at once, then once a day.
     """
 
-    def __init__(self, service: ObjectService, folder: Path, *, every: float) -> None:
-        """`every`: seconds between rounds."""
+    def __init__(self, service: ObjectService, folder: Path, *, every: float, min_free: int = 0) -> None:
+        """`every`: seconds between rounds. `min_free`: bytes of a store below which uploads are refused."""
         self._service = service
         self._every = every
+        self._min_free = min_free
         self._lock = os.open(folder / "housekeeping.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._next_walk = 0.0
         self._stop = threading.Event()
@@ -64,12 +66,30 @@ class Housekeeper:
         swept = sweep(self._service)
         if swept:
             _log.info("swept %d blobs", swept)
+        for store_id in self._service.stores:
+            self._make_room(store_id)
         if rounds % _TEMPORARIES_EVERY == 0:
             self._sweep_temporaries()
         if time.monotonic() >= self._next_walk:
             for store_id in self._service.stores:
                 self._walk(store_id)
             self._next_walk = time.monotonic() + _ORPHANS_EVERY
+
+    def _make_room(self, store_id: int) -> None:
+        """Where little is free, what stays only because of a backup goes before its time: deletes must help."""
+        power = unwrap(self._service.store(store_id), ReportsSpace)
+        if power is None:
+            return
+
+        def enough() -> bool:
+            space = power.space()
+            return space.free >= max(2 * self._min_free, space.total // _LOW)
+
+        released = 0 if enough() else release_held(self._service, store_id, enough=enough)
+        if released:
+            _log.warning(
+                "little is free: deleted %d blobs that a backup may name, before their time", released
+            )
 
     def _is_mine(self) -> bool:
         try:

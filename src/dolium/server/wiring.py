@@ -25,6 +25,7 @@ from dolium.s3.call import Site
 from dolium.s3.load import Load
 from dolium.s3.route import OPERATIONS
 from dolium.server.app import App
+from dolium.server.backing_up import BackupKeeper
 from dolium.server.first_run import DEFAULT_STORE
 from dolium.server.health import PROBES, Health
 from dolium.server.housekeeping import Housekeeper
@@ -86,6 +87,7 @@ class Wired:
     meters: Meters
     requests: RequestLog | None
     housekeeper: Housekeeper
+    backups: BackupKeeper
 
     @property
     def finished(self) -> Finished:
@@ -94,6 +96,7 @@ class Wired:
     async def startup(self) -> None:
         self.service.database.attach(asyncio.get_running_loop().call_soon)
         self.housekeeper.start()
+        self.backups.start()
 
     def drain(self) -> None:
         self.health.draining = True
@@ -108,6 +111,7 @@ class Wired:
         """When the last request has ended."""
         if self.requests is not None:
             self.requests.close()
+        self.backups.close()
         self.housekeeper.close()
         self.bridge.close()
         self.service.close()
@@ -133,17 +137,24 @@ def build(settings: Settings) -> Wired:
     site = Site(service, bridge, Directory(database), settings.region, load)
     meters = Meters(meters_folder(settings), [operation.name for operation in OPERATIONS])
     named = {record.id: (record.name, service.stores[record.id]) for record in records}
-    health = Health(database, named, bridge, meters, metrics=settings.metrics, token=settings.metrics_token)
+    health = Health(
+        database, named, bridge, meters,
+        metrics=settings.metrics, token=settings.metrics_token, data=settings.data,
+    )  # fmt: skip
     requests = (
         None
         if settings.request_log == "off"
         else RequestLog(failures_only=settings.request_log == "failures")
     )
     housekeeper = Housekeeper(
-        service, settings.data, every=min(_ROUND_SECONDS, settings.garbage_grace / 4 + 0.1)
+        service,
+        settings.data,
+        every=min(_ROUND_SECONDS, settings.garbage_grace / 4 + 0.1),
+        min_free=settings.min_free,
     )
     app = App(S3App(site, keys, hosts), health, hosts, meters, requests)
-    return Wired(app, service, keys, bridge, health, meters, requests, housekeeper)
+    keeper = BackupKeeper(database, settings)
+    return Wired(app, service, keys, bridge, health, meters, requests, housekeeper, keeper)
 
 
 def open_service(database: Database, settings: Settings) -> tuple[ObjectService, list[StoreRecord]]:
@@ -172,5 +183,6 @@ def _limits(settings: Settings) -> Limits:
     return Limits(
         inline_bytes=settings.inline_limit,
         grace_ms=settings.garbage_grace * 1000,
+        hold_ms=settings.backup_hold * 1000,
         object_bytes=settings.max_object,
     )

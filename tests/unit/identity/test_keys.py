@@ -259,7 +259,7 @@ def test_the_master_key_is_made_at_the_first_start_only(
     database.write(lambda tx: add_key(tx, sealer, CREDENTIALS, tenancy_id=tenancy.id, person_id=None))
     assert open_sealer(database, tmp_path, None) is not sealer
     (tmp_path / "master.key").unlink()
-    with pytest.raises(ConfigError, match="restore it"):
+    with pytest.raises(ConfigError, match="put it back"):
         open_sealer(database, tmp_path, None, create=True)
     with pytest.raises(ConfigError, match="another master key"):
         open_sealer(database, tmp_path, Secret(bytes(32).hex()))
