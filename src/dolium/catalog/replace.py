@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +19,26 @@ from dolium.errors import BackupError, Conflict
 __all__ = ["adopt", "alone", "make_one_file", "sync_folder"]
 
 
-def adopt(file: Path) -> None:
-    """Make a copy of a backup a catalog again: it says no more that it is a backup. Synced. Raises BackupError."""
+def adopt(file: Path, handed_out: int) -> None:
+    """Make a copy of a backup a catalog again: it says no more that it is a backup, but from where on it knows nothing
+    (`fences.Loss`). `handed_out`: the highest sequence that is known to have been, or 0. Synced. Raises BackupError.
+    """
+    now_ns = time.time_ns()
     try:
         connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.execute("PRAGMA journal_mode = MEMORY").fetchall()
-            connection.execute("DELETE FROM manifest").fetchall()
+            with connection:
+                connection.execute("DELETE FROM manifest").fetchall()
+                connection.execute(
+                    "INSERT INTO losses (sequence, before_ns, found_ms, highest) "
+                    "SELECT sequence, ?, ?, ? FROM book",
+                    (now_ns, now_ns // 1_000_000, handed_out),
+                ).fetchall()
+                # What comes now is above all that may have been handed out: see `shared.SharedNumbers`.
+                connection.execute(
+                    "UPDATE book SET sequence = max(sequence, ?)", (handed_out or now_ns // 1000,)
+                ).fetchall()
         finally:
             connection.close(True)
     except apsw.Error as error:

@@ -18,10 +18,13 @@ __all__ = [
     "known_owner",
     "open_parts",
     "open_upload",
+    "owners_of",
     "stand_on",
     "stored_rows",
     "tenancy_of",
 ]
+
+_PAGE = 1000
 
 
 def bucket(tx: Transaction, tenancy_id: int, name: str, owner_id: int | None) -> Bucket:
@@ -104,26 +107,41 @@ def stand_on(tx: Transaction, upload: int) -> None:
     tx.run("UPDATE uploads SET refs = refs + 1 WHERE id = $1", upload)
 
 
+_ROW = (
+    "bucket_id, key, sequence, version, kind, size, etag, checksum, modified_ms, owner_id, headers, inline, store_id, "
+    "blob_key, upload, manifest"
+)
+
+
 def stored_rows(read: Read, up_to: int) -> Iterator[tuple[Bucket, ObjectRow]]:
     """Versions up to a sequence whose bytes lie in a store, as they are while one asks for them."""
-    owners = {
-        found.id: found
-        for name in tenancies.every(read)
-        for found in buckets.in_tenancy(read, name.id, limit=-1)
-    }
+    known = _buckets(read)
     bucket_id, key = 0, ""
     while True:
         rows = read.all(
-            "SELECT bucket_id, key, sequence, version, kind, size, etag, checksum, modified_ms, owner_id, headers, inline, "
-            "store_id, blob_key, upload, manifest FROM objects WHERE (bucket_id, key) > ($1, $2) "
-            "AND store_id IS NOT NULL AND sequence <= $3 ORDER BY bucket_id, key LIMIT 1000",
-            bucket_id, key, up_to,
+            f"SELECT {_ROW} FROM objects WHERE (bucket_id, key) > ($1, $2) AND store_id IS NOT NULL "
+            "AND sequence <= $3 ORDER BY bucket_id, key LIMIT $4",
+            bucket_id, key, up_to, _PAGE,
         )  # fmt: skip
-        for row in rows:
-            yield owners[row[0]], ObjectRow(*row)
-        if len(rows) < 1000:
+        yield from ((known[row[0]], ObjectRow(*row)) for row in rows)
+        if len(rows) < _PAGE:
             return
         bucket_id, key = rows[-1][0], rows[-1][1]
+
+
+def owners_of(read: Read, blob_key: str) -> list[tuple[Bucket, ObjectRow]]:
+    """The rows whose own bytes a blob is, or whose manifest of parts; not copies, which only share it."""
+    rows = read.all(f"SELECT {_ROW} FROM objects WHERE blob_key = $1 AND manifest IS NULL", blob_key)
+    known = _buckets(read) if rows else {}
+    return [(known[row[0]], ObjectRow(*row)) for row in rows]
+
+
+def _buckets(read: Read) -> dict[int, Bucket]:
+    return {
+        bucket.id: bucket
+        for tenancy in tenancies.every(read)
+        for bucket in buckets.in_tenancy(read, tenancy.id, limit=-1)
+    }
 
 
 def open_parts(read: Read, before_ms: int) -> list[tuple[Upload, Part]]:

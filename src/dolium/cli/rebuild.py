@@ -33,6 +33,7 @@ description names; of two versions, the one with the higher sequence stands. Cut
   brought back      written after the backup. It may have been deleted, or replaced by a small object, just before the
                     catalog was lost: nobody can tell, so look through them
   in place of older the same, where the backup has an older version
+  source of a copy  it was copied, so its bytes lie there even if it was deleted long ago: it stays, or comes back
   part brought back of an upload that the backup knows as open
   bytes are gone    the backup has it, its bytes are not there: deleted or replaced long ago; its row goes
   part is gone      the same, of a part of an open upload

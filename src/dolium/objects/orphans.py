@@ -144,4 +144,4 @@ def _facts(store: BlobStore, key: str) -> dict[str, Any] | None:
 
 def _sequence(facts: dict[str, Any]) -> int | None:
     sequence = facts.get("sequence")
-    return sequence if isinstance(sequence, int) else None
+    return sequence if isinstance(sequence, int) and sequence > 0 else None

@@ -45,6 +45,7 @@ class What(StrEnum):
 
     NEW = "brought back"
     NEWER = "in place of older"
+    SOURCE = "source of a copy"
     PART = "part brought back"
     GONE = "bytes are gone"
     PART_GONE = "part is gone"
@@ -104,8 +105,9 @@ def draw_up(service: ObjectService, *, even_deleted: bool = False) -> Plan | Non
     since = max(loss.sequence for loss in losses)
     plan = Plan(since, _unaccounted(since, losses, seen), words=seen.words, even_deleted=even_deleted)
     used = _plan_objects(service, plan, seen)
+    _list_sources(service, plan, used)
     _plan_parts(service, plan, seen, used)
-    _plan_gone(service, plan, seen, before_ms=max(loss.found_ms for loss in losses))
+    _plan_gone(service, plan, seen, used, before_ms=max(loss.found_ms for loss in losses))
     [[plan.small]] = service.database.all(
         "SELECT count(*) FROM objects WHERE inline = 1 AND sequence <= $1", since
     )
@@ -124,14 +126,18 @@ def _unaccounted(since: int, losses: list[Loss], seen: Survey) -> int | None:
 
 @dataclass(slots=True)
 class _Used:
-    """Blobs that something stands on that comes back, and uploads that are completed by it."""
+    """Blobs that something stands on that comes back, those of them that it was copied from, and uploads that are
+    completed by it.
+    """
 
     blobs: set[str] = field(default_factory=set)
+    copied: set[str] = field(default_factory=set)
     uploads: set[str] = field(default_factory=set)
 
 
 def _plan_objects(service: ObjectService, plan: Plan, seen: Survey) -> _Used:
     used = _Used()
+    older: set[str] = set()
     for found in sorted(seen.newest.values(), key=lambda one: one.sequence):
         current = _current(service.database, found)
         if current is not None and current.sequence >= found.sequence:
@@ -144,13 +150,31 @@ def _plan_objects(service: ObjectService, plan: Plan, seen: Survey) -> _Used:
         used.blobs.update((origin.body, *(part.blob_key for part in origin.parts)))
         if origin.upload_id is not None:
             used.uploads.add(origin.upload_id)
+        if found.kind is Kind.COPY:
+            used.copied.add(origin.body)
         plan.back.append(found)
-        plan.entries.append(_entry(service, What.NEW if current is None else What.NEWER, found))
+        if current is not None:
+            older.add(found.blob_key)
+    for found in plan.back:
+        what = What.NEWER if found.blob_key in older else What.NEW
+        plan.entries.append(_entry(service, What.SOURCE if found.blob_key in used.copied else what, found))
     # A version that was replaced may hold the bytes of a copy.
     plan.entries += [
         _entry(service, What.OLDER, found) for found in seen.older if found.blob_key not in used.blobs
     ]
     return used
+
+
+def _list_sources(service: ObjectService, plan: Plan, used: _Used) -> None:
+    """What the catalog has and was copied since: if it was deleted, the copy has kept its bytes, and nobody can tell."""
+    newer = {found.place for found in plan.back}
+    for blob_key in sorted(used.copied):
+        for bucket, row in salvage.owners_of(service.database, blob_key):
+            if (bucket.tenancy_id, bucket.name, row.key) not in newer:
+                name = salvage.tenancy_of(service.database, bucket.tenancy_id)
+                plan.entries.append(
+                    Entry(What.SOURCE, name, bucket.name, row.key, row.size, row.sequence, blob_key)
+                )
 
 
 def _was_completed(read: Read, origin: Origin) -> bool:
@@ -186,7 +210,7 @@ def _is_newer(read: Read, upload: Upload, part: FoundPart) -> bool:
     return row is None or (written_ns(row[0]) or 0) < (written_ns(part.blob_key) or 0)
 
 
-def _plan_gone(service: ObjectService, plan: Plan, seen: Survey, *, before_ms: int) -> None:
+def _plan_gone(service: ObjectService, plan: Plan, seen: Survey, used: _Used, *, before_ms: int) -> None:
     """Rows that the backup has, and that were deleted since, or whose bytes are not there any more."""
     newer = {found.place for found in plan.back}
     for bucket, row in salvage.stored_rows(service.database, plan.since):
@@ -199,7 +223,7 @@ def _plan_gone(service: ObjectService, plan: Plan, seen: Survey, *, before_ms: i
         name = salvage.tenancy_of(service.database, bucket.tenancy_id)
         plan.entries.append(Entry(what, name, bucket.name, row.key, row.size, row.sequence, row.blob_key))
     for upload, part in salvage.open_parts(service.database, before_ms):
-        if size_of(service, part.store_id, part.blob_key) is None:
+        if upload.upload_id not in used.uploads and size_of(service, part.store_id, part.blob_key) is None:
             plan.gone_parts.append((upload, part))
             plan.entries.append(Entry(What.PART_GONE, None, None, upload.key, part.size, None, part.blob_key))
 

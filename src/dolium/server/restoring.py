@@ -24,6 +24,7 @@ from pathlib import Path
 
 from dolium.catalog import backups, replace
 from dolium.catalog.backups import About
+from dolium.catalog.shared import SharedNumbers, handed_out
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.config.settings import Settings
 from dolium.crashpoints import reach
@@ -59,11 +60,13 @@ def restore(settings: Settings, file: Path) -> Restored:
     try:
         copy = data / _UNFINISHED
         _copy(file, copy)
-        replace.adopt(copy)
+        replace.adopt(copy, handed_out(data / "catalog.shared"))
         reach("restore.copied")
         with replace.alone(data):
             kept = _keep(data)
             reach("restore.kept")
+            # Else the catalog would be taken for one that was brought here by hand, which is what is written in it.
+            SharedNumbers(data / "catalog.shared", committed_sequence=0).close()
             copy.replace(data / "catalog.sqlite")
             reach("restore.replaced")
             replace.sync_folder(data)
