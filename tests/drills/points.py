@@ -5,7 +5,18 @@ The last name of a path is where it ends; the ones before say in the midst of wh
 
 from typing import Final
 
-__all__ = ["AFTER_A_RESTORE", "AT_A_POWER_CUT", "AT_A_START", "IN_A_SWEEP", "UNDER_LOAD"]
+__all__ = [
+    "AFTER_A_RESTORE",
+    "AT_A_POWER_CUT",
+    "AT_A_START",
+    "IN_A_BACKUP",
+    "IN_A_REBUILD",
+    "IN_A_RESTORE",
+    "IN_A_ROTATION",
+    "IN_A_SWEEP",
+    "UNDER_LOAD",
+    "WHILE_HOLDING",
+]
 
 Path = tuple[str, ...]
 
@@ -85,3 +96,13 @@ AT_A_POWER_CUT: Final[list[tuple[str, Path]]] = [
     ("", ("sweep.forgotten",)),
 ]
 """Where something has just been synced, or is the next to be."""
+
+WHILE_HOLDING: Final = ("sweep.told",)
+
+IN_A_BACKUP: Final = ("backup.written", "backup.verified", "backup.named")
+
+IN_A_RESTORE: Final = ("restore.copied", "restore.kept", "restore.replaced")
+
+IN_A_REBUILD: Final = ("rebuild.each", "rebuild.batch", "rebuild.part", "rebuild.gone")
+
+IN_A_ROTATION: Final = ("rotate.made", "rotate.each", "rotate.sealed", "rotate.kept", "rotate.taken")

@@ -36,14 +36,21 @@ class Known:
 
     def __init__(self, keys: list[str]) -> None:
         self._may: dict[str, list[Version | None]] = {key: [None] for key in keys}
+        self._past: dict[str, list[Version]] = {key: [] for key in keys}
 
     def settle(self, key: str, version: Version | None) -> None:
         """An operation was answered: this is there."""
         self._may[key] = [version]
+        if version is not None:
+            self._past[key].append(version)
 
     def doubt(self, key: str, version: Version | None) -> None:
         """An operation was cut off: this may be there, now or after the next start."""
         self._may[key].append(version)
+
+    def past(self, key: str) -> list[Version]:
+        """Every version that was ever there for certain."""
+        return self._past[key]
 
     def certain(self, key: str) -> bool:
         return len(self._may[key]) == 1

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import dolium
 from dolium.crashpoints import POINTS, reach
-from tests.drills.points import AFTER_A_RESTORE, AT_A_START, IN_A_SWEEP, UNDER_LOAD
+from tests.drills.points import (
+    AFTER_A_RESTORE,
+    AT_A_START,
+    IN_A_BACKUP,
+    IN_A_REBUILD,
+    IN_A_RESTORE,
+    IN_A_ROTATION,
+    IN_A_SWEEP,
+    UNDER_LOAD,
+    WHILE_HOLDING,
+)
 
 SOURCE = Path(dolium.__file__).parent
 
@@ -33,7 +43,8 @@ def test_every_point_is_in_the_table_and_stands_in_one_place() -> None:
 
 def test_every_point_has_a_drill_that_ends_there() -> None:
     paths = [path for paths in UNDER_LOAD.values() for path in paths]
-    ends = {path[-1] for path in paths} | {*AT_A_START, *IN_A_SWEEP, *AFTER_A_RESTORE}
+    ends = {path[-1] for path in paths} | {*AT_A_START, *IN_A_SWEEP, *AFTER_A_RESTORE, *WHILE_HOLDING}
+    ends |= {*IN_A_BACKUP, *IN_A_RESTORE, *IN_A_REBUILD, *IN_A_ROTATION}
     assert ends == POINTS.keys()
     assert {name for path in paths for name in path} <= POINTS.keys()
 

@@ -28,7 +28,7 @@ from dolium.catalog.database import Database, Read, Transaction
 from dolium.catalog.migrate import APPLICATION_ID, migrations
 from dolium.catalog.replace import sync_folder
 from dolium.crashpoints import reach
-from dolium.errors import AlreadyExists, BackupError, Conflict
+from dolium.errors import AlreadyExists, BackupError, Conflict, DoliumError
 
 __all__ = ["About", "Span", "backup", "identify", "origin", "settle", "spans", "turn", "verify"]
 
@@ -114,22 +114,33 @@ def backup(
     begun_ns = time.time_ns()
     number = database.write(lambda tx: _begin(tx, begun_ns, hold_ms))
     try:
-        _discard_unfinished(target.parent)
-        with _partial(target.parent) as (fd, partial):
-            taken_ns = _copy(folder / "catalog.sqlite", partial, pause)
-            database.write(lambda tx: settle(tx, number, taken_ns))
-            _finish(partial, number, taken_ns)
-            reach("backup.written")
-            about = verify(partial)
-            os.fsync(fd)
-            reach("backup.verified")
-            _name(partial, target)
-            reach("backup.named")
-            sync_folder(target.parent)
-    except OSError as error:
-        raise BackupError(f"the backup cannot be written to {target.parent}: {error.strerror}") from error
-    except apsw.Error as error:
-        raise BackupError(f"the backup to {target.parent} failed: {_words(error)}") from error
+        return _make(database, folder, target, number, pause)
+    except BaseException as error:
+        with contextlib.suppress(DoliumError):  # what was not made holds nothing
+            database.write(lambda tx: tx.run("DELETE FROM backups WHERE id = $1", number))
+        if isinstance(error, OSError):
+            message = f"the backup cannot be written to {target.parent}: {error.strerror}"
+            raise BackupError(message) from error
+        if isinstance(error, apsw.Error):
+            raise BackupError(f"the backup to {target.parent} failed: {_words(error)}") from error
+        raise
+
+
+def _make(
+    database: Database, folder: Path, target: Path, number: int, pause: Callable[[float], object]
+) -> About:
+    _discard_unfinished(target.parent)
+    with _partial(target.parent) as (fd, partial):
+        taken_ns = _copy(folder / "catalog.sqlite", partial, pause)
+        database.write(lambda tx: settle(tx, number, taken_ns))
+        _finish(partial, number, taken_ns)
+        reach("backup.written")
+        about = verify(partial)
+        os.fsync(fd)
+        reach("backup.verified")
+        _name(partial, target)
+        reach("backup.named")
+        sync_folder(target.parent)
     return replace(about, file=target)
 
 

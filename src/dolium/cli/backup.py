@@ -88,10 +88,7 @@ def _list(args: argparse.Namespace) -> int:
 def _readable(record: dict[str, Any]) -> dict[str, Any]:
     """For people: sizes with units, and stores by their names."""
     shown = {"file": record["file"], "made": record["made"], "size": size_text(record["bytes"])}
-    rest = {name: value for name, value in record.items() if name not in {*shown, "bytes", "stores"}}
+    rest = {name: value for name, value in record.items() if name not in {*shown, "bytes"}}
     if "stores" in record:
         rest["stores"] = [f"{name} {uuid}" for name, uuid in record["stores"].items()]
-    return {
-        **shown,
-        **{name: value for name, value in rest.items() if name == "problem" or value is not None},
-    }
+    return {**shown, **rest}

@@ -1,7 +1,6 @@
 """A data folder that is written to, backed up, and loses its catalog: in one process, without HTTP."""
 
 import hashlib
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,7 +121,7 @@ class World:
             for path in self.settings.backups.glob("*"):
                 path.unlink()
         if all_of_it:
-            os.unlink(self.data / "master.key")
+            (self.data / "master.key").unlink()
 
     def rebuild(self, *, apply: bool = True, even_deleted: bool = False) -> Rebuilt:
         """And open again, if something was done."""
