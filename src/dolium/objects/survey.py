@@ -137,21 +137,19 @@ def _sort_in(service: ObjectService, seen: Survey, store_id: int, orphan: Orphan
 def _part(store_id: int, orphan: Orphan) -> FoundPart | None:
     facts = orphan.facts
     upload, number, etag, sequence = (facts.get(name) for name in ("upload", "part", "etag", "sequence"))
-    if (
-        isinstance(upload, str)
-        and isinstance(number, int)
-        and isinstance(etag, str)
-        and isinstance(sequence, int)
-    ):
+    if not isinstance(upload, str) or not isinstance(etag, str):
+        return None
+    if isinstance(number, int) and _is_number(number) and isinstance(sequence, int) and _is_number(sequence):
         return FoundPart(store_id, orphan.key, sequence, upload, number, etag, orphan.size)
     return None
 
 
 def _is_whole(facts: Mapping[str, Any]) -> bool:
     """Whether a description has all that a row needs. A store's folder is not ours alone: nothing of it is trusted."""
-    numbers = all(isinstance(facts.get(name), int) for name in ("tenancy", "sequence", "size", "owner"))
+    numbers = all(_is_number(facts.get(name)) for name in ("tenancy", "sequence", "size", "owner"))
     texts = all(isinstance(facts.get(name), str) for name in ("bucket", "key", "etag", "headers", "checksum"))
-    if not numbers or not texts or facts["sequence"] <= 0 or facts["tenancy"] <= 0 or facts["size"] < 0:
+    texts = texts and all(isinstance(facts.get(name, ""), str) for name in ("upload", "copy_of"))
+    if not numbers or not texts or not facts["sequence"] or not facts["tenancy"]:
         return False
     try:
         check_bucket_name(facts["bucket"])
@@ -159,6 +157,11 @@ def _is_whole(facts: Mapping[str, Any]) -> bool:
         return 0 < len(facts["key"].encode()) <= 1024
     except (Malformed, ValueError):
         return False
+
+
+def _is_number(value: object) -> bool:
+    """Whether the catalog can hold it."""
+    return isinstance(value, int) and 0 <= value < 1 << 62
 
 
 def _version(service: ObjectService, store_id: int, orphan: Orphan) -> Found | None:
@@ -226,7 +229,7 @@ def _of_parts(
 def _listed(service: ObjectService, store_id: int, one: Sequence[Any]) -> Part | None:
     """A part as the manifest lists it; None if its bytes are not there. It may lie in another store."""
     number, size, etag, checksum, blob_key = one
-    if not isinstance(number, int) or not isinstance(etag, str) or not isinstance(checksum, str):
+    if not _is_number(number) or not isinstance(etag, str) or not isinstance(checksum, str):
         raise TypeError
     for where in (store_id, *(other for other in service.stores if other != store_id)):
         if size_of(service, where, str(blob_key)) == size:

@@ -88,8 +88,9 @@ class Health:
         if self.draining:
             states["worker"] = "ending"
         ready = all(state == "ready" for state in states.values())
-        if failure := last_backup(self._data).error:
-            states["backup"] = failure  # told, and no reason to send requests elsewhere
+        if last_backup(self._data).error:
+            # No reason to send requests elsewhere; and what went wrong names a folder, which is nobody's business here.
+            states["backup"] = "the last backup could not be made; the log says why"
         return _json(200 if ready else 503, {"status": "ready" if ready else "not ready", **states})
 
     def _catalog_state(self) -> str:

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -25,8 +26,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def database(folder: Path) -> SqliteDatabase:
-    return SqliteDatabase(folder)
+def database(folder: Path) -> Iterator[SqliteDatabase]:
+    database = SqliteDatabase(folder)
+    yield database
+    database.close()
 
 
 def test_it_says_what_it_is(database: SqliteDatabase, folder: Path) -> None:
@@ -195,3 +198,19 @@ def test_a_damaged_one_is_refused(database: SqliteDatabase, folder: Path, where:
         file.write(b"\xff" * 4096)
     with pytest.raises(BackupError, match="is damaged"):
         verify(about.file)
+
+
+def test_a_catalog_that_is_damaged_is_not_backed_up_as_a_good_one(folder: Path) -> None:
+    database = SqliteDatabase(folder)
+    for number in range(500):
+        database.submit(lambda tx, number=number: people.add(tx, f"p{number:04}", email="x" * 900))  # type: ignore[misc]
+    database.write(lambda tx: people.add(tx, "last"))
+    database.close()
+    with (folder / "catalog.sqlite").open("r+b") as file:
+        file.seek(file.seek(0, os.SEEK_END) // 2 // 8192 * 8192)
+        file.write(b"\xff" * 4096)
+    database = SqliteDatabase(folder)
+    with pytest.raises(BackupError, match="is damaged"):
+        make(database, folder)
+    database.close()
+    assert [path for path in folder.iterdir() if "one" in path.name or path.name.startswith(".")] == []

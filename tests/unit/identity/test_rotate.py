@@ -1,6 +1,7 @@
 """Another master key: everything opens at every step, and the old key is of no more use for what is sealed anew."""
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def database(folder: Path) -> SqliteDatabase:
-    return SqliteDatabase(folder)
+def database(folder: Path) -> Iterator[SqliteDatabase]:
+    database = SqliteDatabase(folder)
+    yield database
+    database.close()
 
 
 @pytest.fixture
@@ -114,6 +117,24 @@ def test_what_a_command_seals_meanwhile_with_the_old_key_opens(
             tx, late, Credentials("KEY4", Secret(EVERY[4])), tenancy_id=tenancy.id, person_id=None
         )
     )
+    assert secrets_of(database, folder) == EVERY
+
+
+def test_what_was_sealed_with_the_old_key_at_the_very_end_is_sealed_anew(
+    database: SqliteDatabase, folder: Path, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = open_sealer(database, folder, None, create=True)
+    fill(database, late, tenancy, 4)
+
+    def take_next(where: Path, old: MasterKey) -> Path:
+        kept = seal.take_next(where, old)
+        credentials = Credentials("KEY4", Secret(EVERY[4]))
+        database.write(lambda tx: add_key(tx, late, credentials, tenancy_id=tenancy.id, person_id=None))
+        return kept
+
+    monkeypatch.setattr(rotate, "take_next", take_next)
+    assert rotate.rotate(database, folder).sealed == 5
+    assert len({sealed_with(key.sealed) for key in access_keys.sealed(database)}) == 1
     assert secrets_of(database, folder) == EVERY
 
 

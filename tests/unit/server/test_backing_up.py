@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from tests.unit.server.conftest import Client, With
 
 
 @pytest.fixture
-def database(settings: Settings) -> SqliteDatabase:
-    return SqliteDatabase(settings.data)
+def database(settings: Settings) -> Iterator[SqliteDatabase]:
+    database = SqliteDatabase(settings.data)
+    yield database
+    database.close()
 
 
 def until(true: Callable[[], bool]) -> bool:
@@ -91,7 +93,8 @@ def test_a_disk_that_fails_is_told_of_and_hurts_nobody(
         ready = await client.call("GET", "/_health/ready", signed=False)
         assert ready.status == 200
         told = json.loads(ready.body)
-        assert (told["status"], "Not a directory" in told["backup"]) == ("ready", True)
+        assert (told["status"], "the log says why" in told["backup"]) == ("ready", True)
+        assert str(settings.data) not in ready.body.decode()
         assert (await client.call("PUT", "/my-bucket")).status == 200
         assert b"dolium_backup_failed 1.0" in (await client.call("GET", "/_metrics")).body
         make(client.wired.service.database, replace(settings, backup_folder=None), lambda _: None)

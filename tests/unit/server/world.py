@@ -1,5 +1,6 @@
 """A data folder that is written to, backed up, and loses its catalog: in one process, without HTTP."""
 
+import atexit
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ class World:
     def open(self) -> None:
         self.database = SqliteDatabase(self.data)
         self.service: ObjectService = open_service(self.database, self.settings)[0]
+        atexit.register(self.service.close)  # where a test fails; once more is fine
 
     @property
     def bucket(self) -> Bucket:
