@@ -12,8 +12,8 @@ from dolium.server.backing_up import files
 from dolium.testing.checker import check
 from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer
-from tests.drills.points import IN_A_BACKUP, IN_A_REBUILD, IN_A_RESTORE, IN_A_ROTATION
 from tests.drills.command import dolium, killed
+from tests.drills.points import IN_A_BACKUP, IN_A_REBUILD, IN_A_RESTORE, IN_A_ROTATION
 from tests.s3.client import Client
 from tests.unit.server.world import FILE, World, told
 

@@ -12,10 +12,10 @@ from dolium.testing.checker import check
 from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer
 from tests.clients.raw import target
+from tests.drills.command import dolium
 from tests.drills.conftest import swept
 from tests.drills.load import Load
 from tests.drills.points import WHILE_HOLDING
-from tests.drills.command import dolium
 from tests.drills.versions import Version
 from tests.drills.worker import BUCKET, Worker, listed_keys
 from tests.s3.client import Client
