@@ -1,7 +1,8 @@
 """A server of two workers under load, kept from one drill to the next unless it failed."""
 
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,3 +78,10 @@ def swept(data: Path) -> Report:
     """What is left after all sweeps, while nobody serves the folder."""
     assert main(["store", "sweep", "--data", str(data)]) == 0
     return check(data)
+
+
+def until(true: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true()

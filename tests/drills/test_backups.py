@@ -1,5 +1,8 @@
 """Backups, restores, rebuilds and rotations of the master key that are killed at each of their steps."""
 
+import os
+import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from dolium.testing.checker import check
 from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer
 from tests.drills.command import dolium, killed
+from tests.drills.conftest import until
 from tests.drills.points import IN_A_BACKUP, IN_A_REBUILD, IN_A_RESTORE, IN_A_ROTATION
 from tests.s3.client import Client
 from tests.unit.server.world import FILE, World, told
@@ -66,6 +70,26 @@ def test_another_start_finds_the_keys_as_they_are_now(served: LiveServer) -> Non
     served.stop()
     served.start()
     all_is_well(served)
+
+
+def test_a_service_backs_itself_up_and_goes_on_when_a_worker_dies(tmp_path: Path) -> None:
+    config = "request_log: failures\nbackup: {every: 1, keep: 2, folder: elsewhere}\n"
+    server = LiveServer(tmp_path, config=config)
+    folder = tmp_path / "elsewhere"
+    with server:
+        client = Client(server.http)
+        client.make_bucket("climate")
+        assert until(lambda: len(files(folder)) == 2)
+        first = files(folder)[0]
+        os.kill(server.workers[0], signal.SIGKILL)
+        client.put("climate", "small", b"small")
+        assert until(lambda: first not in files(folder))
+        assert until(lambda: backups.identify(files(folder)[0]).objects == 1)
+        assert len(files(folder)) <= 3
+        told = urllib.request.urlopen(f"{server.http.url}/_metrics").read().decode()
+        assert "dolium_backup_failed 0.0" in told
+        assert "dolium_backup_timestamp_seconds 0.0" not in told
+    assert all(backups.verify(file).file == file for file in files(folder))
 
 
 def test_a_folder_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -13,7 +12,7 @@ from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer
 from tests.clients.raw import target
 from tests.drills.command import dolium
-from tests.drills.conftest import swept
+from tests.drills.conftest import swept, until
 from tests.drills.load import Load
 from tests.drills.points import WHILE_HOLDING
 from tests.drills.versions import Version
@@ -84,13 +83,6 @@ def _listing_equals_reading(client: Client) -> None:
     answer = client.done("GET", f"/{BUCKET}?list-type=2&encoding-type=url")
     for key in listed_keys(answer):
         assert client.ask("HEAD", target(BUCKET, key)).status == 200
-
-
-def until(true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return true()
 
 
 def _held(data: Path) -> int:

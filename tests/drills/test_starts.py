@@ -1,8 +1,6 @@
 """Killed while it starts: for the first time, on a catalog of an older schema, and on what a crash has left."""
 
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -11,7 +9,7 @@ import pytest
 from dolium.testing.checker import check
 from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer, NotReadyError
-from tests.drills.conftest import swept
+from tests.drills.conftest import swept, until
 from tests.drills.points import AT_A_START, IN_A_SWEEP
 from tests.drills.wire import BrokenError, DownError
 from tests.s3.client import Client, head_of
@@ -42,13 +40,6 @@ def stored(server: LiveServer) -> list[str]:
         for path in (server.data / "store").rglob("*")
         if path.is_file() and path.name != ".dolium-store.json"
     ]
-
-
-def until(true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return true()
 
 
 @pytest.mark.parametrize("point", AT_A_START)

@@ -103,12 +103,12 @@ def _own(folder: Path, database: Database) -> list[Path]:
 
 
 class BackupKeeper:
-    """Looks once a minute whether a backup is due, and makes it."""
+    """Looks once a minute, or as often as they are to be made, whether a backup is due, and makes it."""
 
     def __init__(self, database: Database, settings: Settings, *, look: float = _LOOK_SECONDS) -> None:
         self._database = database
         self._settings = settings
-        self._look = look
+        self._look = min(look, settings.backup_every)
         self._not_before = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="backups", daemon=True)
