@@ -3,7 +3,7 @@
 # make check     formatting, lint, types and the import contract
 # make fuzz      fuzz every parser for a minute in all; longer: make fuzz ARGS='--seconds 3600 --jobs 2'
 # make bench     measure dolium beside its peers (installs them first; Go builds some)
-# make tools     build the clients that come as Go programs into .tools/bin
+# make tools     get clients and services that tests need and PyPI has not into .tools: Go and npm
 # make wheel     build dist/*.whl
 # make lock      renew the lock files
 # make clean     remove what these made (never your data)
@@ -15,6 +15,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MC := github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
+FAKE_GCS := github.com/fsouza/fake-gcs-server@v1.56.1
+AZURITE := azurite@3.37.0
 
 .PHONY: serve test check fuzz bench tools wheel lock clean
 
@@ -36,11 +38,19 @@ fuzz: $(VENV)/.fuzzes
 bench: $(VENV)/.develops
 	$(BIN)/python -m bench $(ARGS)
 
-tools: .tools/bin/mc
+tools: .tools/bin/mc .tools/bin/fake-gcs-server .tools/node_modules/.bin/azurite-blob
 
 .tools/bin/mc:
 	@command -v go >/dev/null || { echo "make tools: Go is not installed" >&2; exit 1; }
 	GOBIN="$(CURDIR)/.tools/bin" go install $(MC)
+
+.tools/bin/fake-gcs-server:
+	@command -v go >/dev/null || { echo "make tools: Go is not installed" >&2; exit 1; }
+	GOBIN="$(CURDIR)/.tools/bin" go install $(FAKE_GCS)
+
+.tools/node_modules/.bin/azurite-blob:
+	@command -v npm >/dev/null || { echo "make tools: npm is not installed" >&2; exit 1; }
+	npm install --prefix .tools --no-audit --no-fund --loglevel error $(AZURITE)
 
 wheel: $(VENV)/.runs
 	$(BIN)/python -m hatchling build -t wheel -d dist

@@ -36,6 +36,7 @@ __all__ = [
     "PutOptions",
     "Reader",
     "ReportsSpace",
+    "SignsUrls",
     "TakesChunks",
     "unwrap",
 ]
@@ -201,6 +202,15 @@ class KeepsDescriptions(Protocol):
 
     def description(self, key: str) -> dict[str, str]:
         """Empty if the blob was put without one. Raises BlobNotFound."""
+        ...
+
+
+@runtime_checkable
+class SignsUrls(Protocol):
+    """Lets others read a blob without us."""
+
+    def sign_url(self, key: str, *, seconds: int) -> str:
+        """A URL by which whoever has it can GET the blob for so long, whether there is one or not."""
         ...
 
 

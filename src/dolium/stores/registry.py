@@ -7,7 +7,8 @@ import difflib
 import importlib
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, get_type_hints
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 from dolium.errors import ConfigError
 
@@ -16,13 +17,27 @@ if TYPE_CHECKING:
 
     from dolium.stores.contract import BlobStore
 
-__all__ = ["LEAVES", "build_leaf"]
+__all__ = ["EXTRAS", "LEAVES", "build_leaf"]
 
 LEAVES: Final[Mapping[str, str]] = {
+    "azure_blob": "dolium.stores.leaves.azure_blob:AzureBlob",
     "disk": "dolium.stores.leaves.disk:Disk",
+    "gcs": "dolium.stores.leaves.gcs:Gcs",
     "memory": "dolium.stores.leaves.memory:Memory",
+    "openstack_swift": "dolium.stores.leaves.openstack_swift:OpenstackSwift",
+    "s3": "dolium.stores.leaves.s3:S3",
+    "webdav": "dolium.stores.leaves.webdav:WebDav",
 }
 """kind -> `module:Class`; the module's `Options` are the settings of the kind."""
+
+EXTRAS: Final[Mapping[str, str]] = {
+    "azure_blob": "azure",
+    "gcs": "gcs",
+    "openstack_swift": "swift",
+    "s3": "s3",
+    "webdav": "webdav",
+}
+"""kind -> the extra of `dolium` that brings what it needs."""
 
 
 def build_leaf(kind: str, options: Mapping[str, object], *, store_id: str = "") -> BlobStore:
@@ -34,7 +49,14 @@ def build_leaf(kind: str, options: Mapping[str, object], *, store_id: str = "") 
     if kind not in LEAVES:
         raise ConfigError(f"unknown kind of store {kind!r}{_meant(kind, LEAVES)}; known: {', '.join(LEAVES)}")
     module_name, _, class_name = LEAVES[kind].partition(":")
-    module = importlib.import_module(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dolium"):
+            raise
+        raise ConfigError(
+            f"a {kind} store needs the package {error.name}: pip install 'dolium[{EXTRAS[kind]}]'"
+        ) from error
     store: BlobStore = getattr(module, class_name)(
         _read(kind, module.Options, options), store_id=store_id or kind
     )
@@ -52,8 +74,12 @@ def _read(kind: str, shape: type, options: Mapping[str, object]) -> object:
     return shape(**{name: _value(name, value, hints[name]) for name, value in options.items()})
 
 
-def _value(name: str, value: object, wanted: type) -> object:
+def _value(name: str, value: object, hint: Any) -> object:
     """The value as the type that the setting has; text stands for paths and for words from a list."""
+    choices = [one for one in get_args(hint) if one is not NoneType]
+    if choices and value is None:
+        return None
+    wanted: type = choices[0] if choices else hint
     if type(value) is wanted:
         return value
     if wanted is float and type(value) is int:

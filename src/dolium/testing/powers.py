@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,6 +22,7 @@ from dolium.stores.contract import (
     LocalPaths,
     PutOptions,
     ReportsSpace,
+    SignsUrls,
     TakesChunks,
     unwrap,
 )
@@ -34,6 +37,7 @@ __all__ = [
     "FilesSuite",
     "PathsSuite",
     "PlacesSuite",
+    "SignsSuite",
     "SpaceSuite",
     "keys",
     "put",
@@ -336,6 +340,22 @@ class PlacesSuite:
             places.member("unknown")
 
 
+class SignsSuite:
+    """SignsUrls."""
+
+    def test_a_signed_url_gives_the_bytes_to_anybody(self, store: BlobStore) -> None:
+        power = unwrap(store, SignsUrls)
+        assert power is not None
+        put(store, "a/b+c=d", b"bytes")
+        url = power.sign_url("a/b+c=d", seconds=60)
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert answer.read() == b"bytes"
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(url.partition("?")[0], timeout=10)
+        with pytest.raises(ValueError, match="key"):
+            power.sign_url("../a", seconds=60)
+
+
 SUITES: Final[Mapping[type, type]] = {
     CopiesWithin: CopiesSuite,
     KeepsDescriptions: DescriptionsSuite,
@@ -343,6 +363,7 @@ SUITES: Final[Mapping[type, type]] = {
     LocalPaths: PathsSuite,
     Places: PlacesSuite,
     ReportsSpace: SpaceSuite,
+    SignsUrls: SignsSuite,
     TakesChunks: ChunksSuite,
 }
 """power -> its suite; StoreSuite demands that a store inherits those of its powers and no others."""

@@ -9,8 +9,9 @@ import pytest
 from dolium.errors import ConfigError
 from dolium.stores.leaves.disk import Disk
 from dolium.stores.leaves.memory import Memory
-from dolium.stores.registry import LEAVES, build_leaf
-from dolium.values import Durability
+from dolium.stores.leaves.s3 import S3
+from dolium.stores.registry import EXTRAS, LEAVES, build_leaf
+from dolium.values import Durability, Secret
 
 
 def test_a_leaf_is_built_from_plain_values(tmp_path: Path) -> None:
@@ -46,8 +47,16 @@ def test_values_of_the_right_type_are_taken_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "words"),
     [
-        ("dsik", {}, "unknown kind of store 'dsik' (did you mean 'disk'?); known: disk, memory"),
-        ("tape", {}, "unknown kind of store 'tape'; known: disk, memory"),
+        (
+            "dsik",
+            {},
+            "unknown kind of store 'dsik' (did you mean 'disk'?); known: azure_blob, disk, gcs, memory, openstack_swift, s3, webdav",
+        ),
+        (
+            "tape",
+            {},
+            "unknown kind of store 'tape'; known: azure_blob, disk, gcs, memory, openstack_swift, s3, webdav",
+        ),
         ("memory", {"capactiy": 1}, "has no setting 'capactiy' (did you mean 'capacity'?)"),
         ("memory", {"zzz": 1}, "a memory store has no setting 'zzz'"),
         ("disk", {}, "a disk store needs the setting 'root'"),
@@ -78,3 +87,25 @@ def test_every_kind_is_there() -> None:
     for kind in LEAVES:
         with pytest.raises(ConfigError, match=f"a {kind} store has no setting 'no such'"):
             build_leaf(kind, {"no such": 1})
+
+
+def test_a_remote_leaf_is_built_without_asking_its_service() -> None:
+    leaf = build_leaf(
+        "s3",
+        {"bucket": "galaxy", "endpoint": "http://127.0.0.1:9", "secret_key": Secret("x"), "ca_file": None},
+    )
+    assert isinstance(leaf, S3)
+    assert leaf.store_id == "s3"
+    with pytest.raises(ConfigError, match="'secret_key' is a Secret, not"):
+        build_leaf("s3", {"bucket": "galaxy", "secret_key": "in the clear"})
+
+
+@pytest.mark.parametrize("kind", EXTRAS)
+def test_an_absent_package_is_named_with_its_extra(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("obstore", "obstore.store", "google.cloud", "swiftclient", "swiftclient.client", "urllib3"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, LEAVES[kind].partition(":")[0], raising=False)
+    for name in [name for name in sys.modules if name.startswith("dolium.stores.leaves.object_service")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ConfigError, match=rf"pip install 'dolium\[{EXTRAS[kind]}\]'"):
+        build_leaf(kind, {})

@@ -1,0 +1,66 @@
+"""Blobs as block blobs in a container of Azure Blob Storage.
+
+kind: azure_blob
+container: galaxy
+account_name: research
+account_key: env:AZURE_KEY
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from obstore.store import AzureStore
+
+from dolium.stores.leaves.object_service import ObjectService, ServiceClient, client_options, retries
+from dolium.values import Secret
+
+__all__ = ["AzureBlob", "Options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of an Azure store. `account_url`: another service than Azure's own. The others as in `s3`."""
+
+    container: str
+    account_name: str
+    account_key: Secret | None = None
+    account_url: str = ""
+    prefix: str = ""
+    upload_concurrency: int = 4
+    download_concurrency: int = 4
+    block_bytes: int = 8 << 20
+    attempts: int = 4
+    timeout_seconds: float = 30.0
+    expected_uuid: str = ""
+
+
+class AzureBlob(ObjectService):
+    """Takes chunks, keeps descriptions, signs URLs."""
+
+    def __init__(self, options: Options, *, store_id: str = "azure_blob") -> None:
+        config: dict[str, Any] = {"account_name": options.account_name}
+        if options.account_key is not None:
+            config["account_key"] = options.account_key.reveal()
+        if options.account_url:
+            config["endpoint"] = options.account_url.rstrip("/")
+        service = AzureStore(
+            options.container,
+            config=config,
+            client_options=client_options(
+                endpoint=options.account_url, timeout_seconds=options.timeout_seconds
+            ),
+            retry_config=retries(options.attempts, options.timeout_seconds),
+        )
+        client = ServiceClient(
+            service,
+            store_id=store_id,
+            chunk=options.block_bytes,
+            concurrency=options.upload_concurrency,
+            attributes={},
+        )
+        super().__init__(
+            client, store_id=store_id, prefix=options.prefix, threshold=options.block_bytes,
+            expected_uuid=options.expected_uuid,
+        )  # fmt: skip

@@ -1,0 +1,85 @@
+"""A whole OpenStack Swift of one node: proxy with TempAuth, account, container and object server, memcached."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from dolium.testing.server import free_ports
+from tests.remote.services import program, running
+
+USER, KEY = "research:galaxy", "a-key-for-tests"
+_KINDS = ("account", "container", "object")
+
+_SERVER = """\
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+user = root
+swift_dir = {folder}
+devices = {folder}/devices
+mount_check = false
+workers = 0
+log_level = ERROR
+[pipeline:main]
+pipeline = {kind}-server
+[app:{kind}-server]
+use = egg:swift#{kind}
+"""
+
+_PROXY = """\
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+user = root
+swift_dir = {folder}
+workers = 0
+log_level = ERROR
+[pipeline:main]
+pipeline = catch_errors cache tempauth proxy-server
+[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+[filter:catch_errors]
+use = egg:swift#catch_errors
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = 127.0.0.1:{memcached}
+[filter:tempauth]
+use = egg:swift#tempauth
+user_research_galaxy = {key} .admin
+"""
+
+
+@contextlib.contextmanager
+def swift(folder: Path) -> Iterator[str]:
+    """The URL to authenticate at."""
+    folder.mkdir(parents=True, exist_ok=True)
+    proxy, memcached, *ports = free_ports(2 + len(_KINDS))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            running(
+                [program("memcached"), "-u", "nobody", "-l", "127.0.0.1", "-p", str(memcached)],
+                memcached, folder / "memcached",
+            )
+        )  # fmt: skip
+        for kind, port in zip(_KINDS, ports, strict=True):
+            (folder / "devices" / "one").mkdir(parents=True, exist_ok=True)
+            builder = [program("swift-ring-builder"), str(folder / f"{kind}.builder")]
+            for step in (
+                ["create", "4", "1", "1"],
+                ["add", f"r1z1-127.0.0.1:{port}/one", "1"],
+                ["rebalance"],
+            ):
+                subprocess.run([*builder, *step], check=True, capture_output=True)
+            settings = folder / f"{kind}.conf"
+            settings.write_text(_SERVER.format(kind=kind, port=port, folder=folder))
+            stack.enter_context(
+                running([program(f"swift-{kind}-server"), str(settings)], port, folder / kind)
+            )
+        settings = folder / "proxy.conf"
+        settings.write_text(_PROXY.format(port=proxy, folder=folder, memcached=memcached, key=KEY))
+        stack.enter_context(running([program("swift-proxy-server"), str(settings)], proxy, folder / "proxy"))
+        yield f"http://127.0.0.1:{proxy}/auth/v1.0"
