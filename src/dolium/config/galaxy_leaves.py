@@ -31,7 +31,11 @@ def leaf_options(spec: LeafSpec) -> dict[str, object]:
 
     Raises ConfigError for a reference that was not resolved.
     """
-    return {name: _revealed(spec, value) for name, value in spec.options.items()}
+    return {name: _revealed(spec, value) for name, value in spec.options.items() if name not in _KEPT_ONLY}
+
+
+_KEPT_ONLY: Final = frozenset({"download_concurrency"})
+"""Said again by `to_dict`, and nothing else: a blob is read as one stream."""
 
 
 def _revealed(spec: LeafSpec, value: object) -> object:
@@ -151,7 +155,9 @@ _NO_EFFECT: Final = ("max_io_queue", "io_chunksize", "max_bandwidth")
 
 def _transfer(reading: Reading, transfer: Written, line: int) -> Options:
     """boto3's options; one with upload_ or download_ in front wins over the bare one."""
-    idle = sorted(name for name in transfer if name.endswith(_NO_EFFECT))
+    idle = sorted(
+        name for name in transfer if name.endswith(_NO_EFFECT) or name == "download_max_concurrency"
+    )
     if idle:
         reading.notice(line, f"{', '.join(idle)} of transfer: taken, and without effect here")
 
@@ -177,7 +183,7 @@ def _azure(reading: Reading, _kind: str, written: Written, line: int) -> Options
         reading.notice(
             line, "max_chunk_size of container has no effect, as in Galaxy; transfer has max_block_size"
         )
-    idle = sorted(name for name in transfer if name.startswith("max_single"))
+    idle = sorted(name for name in transfer if name.startswith(("max_single", "download_max_concurrency")))
     if idle:
         reading.notice(line, f"{', '.join(idle)} of transfer: taken, and without effect here")
     return _set(

@@ -2,6 +2,8 @@
 NAME.err. `python -m tests.unit.config.test_galaxy` writes them anew, to be read before they are kept.
 """
 
+import dataclasses
+import importlib
 import json
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from dolium.config.galaxy_leaves import leaf_options
 from dolium.config.specs import CacheSpec, GalaxyDefaults, GroupSpec, LeafSpec, StoresSpec
 from dolium.errors import ConfigError
 from dolium.stores.leaves.disk import Disk, Options
-from dolium.stores.registry import build_leaf
+from dolium.stores.registry import LEAVES, build_leaf
 from dolium.values import Secret
 
 FOLDER = Path(__file__).parents[2] / "config" / "galaxy"
@@ -46,6 +48,15 @@ def test_every_pair_is_whole() -> None:
     assert {path.stem for path in FOLDER.iterdir()} - {"secret"} == stems
     assert len(stems) == len(FILES)
     assert len([path for path in FOLDER.iterdir() if path.suffix in {".err", ".json"}]) == len(FILES)
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_every_option_is_one_of_the_leaf(path: Path) -> None:
+    for leaf in read_stores(path, ENVIRON)[0].leaves():
+        module = importlib.import_module(LEAVES[leaf.kind].partition(":")[0])
+        assert leaf_options(leaf).keys() <= {field.name for field in dataclasses.fields(module.Options)}, (
+            leaf.id
+        )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

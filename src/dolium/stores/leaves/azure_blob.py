@@ -21,15 +21,19 @@ __all__ = ["AzureBlob", "Options"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Settings of an Azure store. `account_url`: another service than Azure's own. The others as in `s3`."""
+    """Settings of an Azure store. `account_url`: another service than Azure's own. Instead of the key of the account: a
+    service principal (`tenant_id`, `client_id`, `client_secret`). The others as in `s3`.
+    """
 
     container: str
     account_name: str
     account_key: Secret | None = None
     account_url: str = ""
+    tenant_id: str = ""
+    client_id: str = ""
+    client_secret: Secret | None = None
     prefix: str = ""
     upload_concurrency: int = 4
-    download_concurrency: int = 4
     block_bytes: int = 8 << 20
     attempts: int = 4
     timeout_seconds: float = 30.0
@@ -43,6 +47,9 @@ class AzureBlob(ObjectService):
         config: dict[str, Any] = {"account_name": options.account_name}
         if options.account_key is not None:
             config["account_key"] = options.account_key.reveal()
+        if options.client_secret is not None:
+            config["client_secret"] = options.client_secret.reveal()
+            config |= {"tenant_id": options.tenant_id, "client_id": options.client_id}
         if options.account_url:
             config["endpoint"] = options.account_url.rstrip("/")
         service = AzureStore(

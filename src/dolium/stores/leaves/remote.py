@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, unquote
 
-from dolium.errors import BlobCorrupt, BlobNotFound, BodyTruncated, DoliumError, StoreUnavailable
+from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, StoreUnavailable
 from dolium.stores.contract import BlobReader, BlobStore, BlobWriter, PutOptions
 from dolium.stores.keys import RESERVED, check_key
+from dolium.stores.leaves.remote_bodies import Source, Watched
 from dolium.stores.leaves.remote_writer import RemoteWriter
 from dolium.stores.transfer import PIECE
 from dolium.values import BlobInfo
@@ -170,7 +171,7 @@ class Remote(BlobStore):
 
     def put(self, key: str, body: Reader, *, options: PutOptions = PutOptions()) -> BlobInfo:  # noqa: B008 - frozen
         check_key(key)
-        source = _Source(body, options.size)
+        source = Source(body, options.size)
         first = source.first(self.threshold)
         if first is not None:
             return self.publish(key, first, len(first), options.description)
@@ -285,7 +286,7 @@ class Remote(BlobStore):
 
     def send(self, key: str, body: Iterator[bytes], about: About, size: int | None) -> str:
         """A blob as it comes; its mark. What the body raises passes as it is, whatever the library makes of it."""
-        watched = _Watched(body)
+        watched = Watched(body)
         try:
             return self._put(self._prefix + key, watched, about.metadata, size)
         except BaseException:
@@ -347,63 +348,6 @@ class Remote(BlobStore):
         """Raises StoreUnavailable if it is not certain."""
         self._require()
         return BlobNotFound(key)
-
-
-class _Source:
-    """A body that is counted against the size that was announced."""
-
-    def __init__(self, body: Reader, expected: int | None) -> None:
-        self._body = body
-        self.expected = expected
-        self.count = 0
-        self._gathered = bytearray()
-
-    def first(self, limit: int) -> bytes | None:
-        """The whole body if it has at most `limit` bytes; else None, and `rest` gives all of it."""
-        while piece := self._body.read(PIECE):
-            self._gathered += piece
-            if self.expected is not None and len(self._gathered) > self.expected:
-                break
-            if len(self._gathered) > limit:
-                return None
-        self.count = len(self._gathered)
-        self._require_expected()
-        return bytes(self._gathered)
-
-    def rest(self) -> Iterator[bytes]:
-        gathered, self._gathered = bytes(self._gathered), bytearray()
-        self.count = len(gathered)
-        yield gathered
-        while piece := self._body.read(PIECE):
-            self.count += len(piece)
-            if self.expected is not None and self.count > self.expected:
-                break
-            yield piece
-        self._require_expected()
-
-    def _require_expected(self) -> None:
-        if self.expected is not None and self.count != self.expected:
-            raise BodyTruncated(f"{self.expected} bytes were announced, {self.count} came")
-
-
-class _Watched:
-    """An iterator that remembers what it failed with."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self.failure: BaseException | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            return next(self._pieces)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            self.failure = error
-            raise
 
 
 class _RemoteReader(BlobReader):

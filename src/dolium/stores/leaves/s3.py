@@ -50,7 +50,6 @@ class Options:
     multipart_threshold: int = 8 << 20
     multipart_chunk: int = 8 << 20
     upload_concurrency: int = 4
-    download_concurrency: int = 4
     attempts: int = 4
     timeout_seconds: float = 30.0
     expected_uuid: str = ""
