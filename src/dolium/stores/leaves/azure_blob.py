@@ -8,8 +8,9 @@ account_key: env:AZURE_KEY
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from obstore.store import AzureStore
 
@@ -60,7 +61,7 @@ class AzureBlob(ObjectService):
             ),
             retry_config=retries(options.attempts, options.timeout_seconds),
         )
-        client = ServiceClient(
+        client = _Client(
             service,
             store_id=store_id,
             chunk=options.block_bytes,
@@ -71,3 +72,25 @@ class AzureBlob(ObjectService):
             client, store_id=store_id, prefix=options.prefix, threshold=options.block_bytes,
             expected_uuid=options.expected_uuid,
         )  # fmt: skip
+
+
+_SIGN: Final = "\ud7ff"
+_BACKSLASH: Final = f"[{_SIGN}~"
+_ODD: Final = re.compile(r"[\\\ud7ff\ue000-\U0010ffff]")
+_WRITTEN: Final = re.compile(rf"\[{_SIGN}~|{_SIGN}([0-9a-f]{{6}})")
+
+
+class _Client(ServiceClient):
+    def encoded(self, name: str) -> str:
+        return name if name.isascii() and "\\" not in name else _ODD.sub(_write, name)
+
+    def decoded(self, name: str) -> str:
+        return name if name.isascii() else _WRITTEN.sub(_read, name)
+
+
+def _write(odd: re.Match[str]) -> str:
+    return _BACKSLASH if odd[0] == "\\" else f"{_SIGN}{ord(odd[0]):06x}"
+
+
+def _read(written: re.Match[str]) -> str:
+    return chr(int(written[1], 16)) if written[1] else "\\"

@@ -6,6 +6,7 @@ bounded number of times; a connection that gives nothing for `timeout_seconds` i
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,7 @@ __all__ = ["ObjectService", "ServiceClient", "client_options", "retries"]
 
 _FIELD: Final = "dolium"  # an Azure name of metadata is an identifier
 _PIECE: Final = 1 << 20
+_PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_=+@-][A-Za-z0-9._=+@-]*/)*(?:[A-Za-z0-9_=+@-][A-Za-z0-9._=+@-]*)?")
 _A_DAY: Final = timedelta(days=1)
 
 
@@ -76,6 +78,14 @@ class ServiceClient:
         self._concurrency = concurrency
         self._attributes = attributes
 
+    def encoded(self, name: str) -> str:
+        """What the service calls the object; the same, unless it cannot."""
+        return name
+
+    def decoded(self, name: str) -> str:
+        """The way back."""
+        return name
+
     def put(self, name: str, body: bytes | Iterator[bytes], metadata: str, size: int | None) -> str:
         del size
         attributes = self._attributes | ({_FIELD: metadata} if metadata else {})
@@ -83,7 +93,7 @@ class ServiceClient:
         with self._translating(name):
             done = obstore.put(
                 self.service,
-                name,
+                self.encoded(name),
                 body,
                 attributes=attributes or None,
                 use_multipart=not whole,
@@ -97,7 +107,7 @@ class ServiceClient:
             return self._open(name)
         try:
             with self._translating(name):
-                result = obstore.get(self.service, name, options={"range": _asked(wanted)})
+                result = obstore.get(self.service, self.encoded(name), options={"range": _asked(wanted)})
                 return _Incoming(self, result, *result.range)
         except StoreUnavailable:
             # Out of range, or a service that answers with the whole.
@@ -106,34 +116,30 @@ class ServiceClient:
 
     def _open(self, name: str, start: int = 0, stop: int | None = None) -> _Incoming:
         with self._translating(name):
-            result = obstore.get(self.service, name)
+            result = obstore.get(self.service, self.encoded(name))
             size = result.meta["size"]
             return _Incoming(self, result, start, size if stop is None else min(stop, size))
 
     def head(self, name: str) -> Head:
         with self._translating(name):
-            found = obstore.get(self.service, name, options={"head": True})
-            return _head(found.meta, found.attributes.get(_FIELD, ""))
+            found = obstore.get(self.service, self.encoded(name), options={"head": True})
+            return _head(name, found.meta, found.attributes.get(_FIELD, ""))
 
     def list(self, prefix: str, after: str) -> Iterator[Head]:
-        folder = prefix.rpartition("/")[0]
-        if folder and not _is_path(folder):
-            return  # no name of ours begins so
-        offset = _offset(prefix, after)
-        if offset is not None and not _is_path(offset):
-            offset = None
-        pages = iter(obstore.list(self.service, folder or None, offset=offset, chunk_size=1000))
+        folder = _plain(prefix).rpartition("/")[0]
+        offset = _plain(_offset(prefix, after) or "")
+        pages = iter(obstore.list(self.service, folder or None, offset=offset or None, chunk_size=1000))
         while True:
             with self._translating(prefix):
                 page = next(pages, None)
             if page is None:
                 return
-            yield from (_head(meta, "") for meta in page)
+            yield from (_head(self.decoded(meta["path"]), meta, "") for meta in page)
 
     def delete(self, name: str) -> None:
         try:
             with self._translating(name):
-                obstore.delete(self.service, name)
+                obstore.delete(self.service, self.encoded(name))
         except BlobNotFound:
             self.require()
 
@@ -152,7 +158,7 @@ class ServiceClient:
 
     def sign(self, name: str, method: str, seconds: int) -> str:
         with self._translating(name):
-            return str(obstore.sign(self.service, method, name, timedelta(seconds=seconds)))
+            return str(obstore.sign(self.service, method, self.encoded(name), timedelta(seconds=seconds)))
 
     def close(self) -> None:
         """Connections go with the object."""
@@ -216,10 +222,10 @@ class _Incoming:
         self._result = None
 
 
-def _head(meta: Any, metadata: str) -> Head:
+def _head(name: str, meta: Any, metadata: str) -> Head:
     # Whole seconds: that is all an answer to HEAD has, and listings have more.
     modified = int(meta["last_modified"].timestamp())
-    return Head(meta["path"], meta["size"], modified * 10**9, metadata, meta["e_tag"] or "")
+    return Head(name, meta["size"], modified * 10**9, metadata, meta["e_tag"] or "")
 
 
 def _asked(wanted: ByteRange) -> Any:
@@ -228,9 +234,12 @@ def _asked(wanted: ByteRange) -> Any:
     return {"offset": wanted.first} if wanted.last is None else (wanted.first, wanted.last + 1)
 
 
-def _is_path(name: str) -> bool:
-    """What obstore takes for a path."""
-    return not any(segment in {"", ".", ".."} for segment in name.split("/"))
+def _plain(name: str) -> str:
+    """As much of the beginning as obstore takes for a path, which is not all that it takes for a name: with less, a
+    listing begins earlier.
+    """
+    taken = _PLAIN.match(name)
+    return taken[0] if taken is not None else ""
 
 
 def _offset(prefix: str, after: str) -> str | None:

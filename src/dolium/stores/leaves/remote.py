@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 import uuid
@@ -42,6 +43,7 @@ _IDENTITY: Final = f"{RESERVED}-store.json"
 _ABOUT: Final = f"{RESERVED}-about-"
 _FORMAT: Final = 1
 _BESIDE: Final = "beside:"
+_UNSAYABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _TRUST_SECONDS: Final = 5.0
 """For so long the container is taken to be there once it was."""
 
@@ -207,15 +209,18 @@ class Remote(BlobStore):
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[BlobInfo]:
         self._require()
+        if _sayable(prefix) != prefix:
+            return  # no key begins so
         wanted, begin = self._prefix + prefix, self._prefix + after
         skip = len(self._prefix)
-        for head in self.client.list(wanted, begin):
+        # The order of characters is that of their bytes in UTF-8.
+        for head in self.client.list(wanted, _sayable(begin)):
             if not head.name.startswith(wanted):
-                if head.name.encode() > wanted.encode():
+                if head.name > wanted:
                     return
                 continue
             key = head.name[skip:]
-            if head.name.encode() > begin.encode() and _is_blob(key):
+            if head.name > begin and _is_blob(key):
                 yield BlobInfo(key=key, size=head.size, modified_ns=head.modified_ns)
 
     def delete(self, key: str) -> None:
@@ -375,6 +380,12 @@ class _RemoteReader(BlobReader):
 
     def close(self) -> None:
         self._incoming.close()
+
+
+def _sayable(text: str) -> str:
+    """As much of its beginning as a key can have."""
+    unsayable = _UNSAYABLE.search(text)
+    return text if unsayable is None else text[: unsayable.start()]
 
 
 def _is_blob(key: str) -> bool:
