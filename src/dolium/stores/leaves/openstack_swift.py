@@ -92,7 +92,9 @@ class _Client:
         with self._connected(name, reused=whole) as connection:
             if isinstance(body, bytes):
                 return str(connection.put_object(self._container, name, io.BytesIO(body), headers=headers))
-            connection.retries = 0  # what has been read of the body cannot be read again
+            # What has been read of the body cannot be read again: a fresh token, and no second try.
+            connection.url, connection.token = connection.get_auth()
+            connection.retries = 0
             return str(
                 connection.put_object(self._container, name, _Body(body), headers=headers, chunk_size=_PIECE)
             )
