@@ -28,7 +28,8 @@ POINTS: Final[Mapping[str, str]] = {
     "disk.created": "its temporary file is there, empty",
     "disk.written": "a piece of it is written",
     "disk.folder": "the folder that it goes to is there",
-    "disk.sidecar": "a description too large for an attribute lies beside the place of the blob",
+    "disk.summed": "the checksums of its blocks are attached, if they fit",
+    "disk.sidecar": "what was too large for an attribute lies beside the place of the blob",
     "disk.described": "its description is attached",
     "disk.synced": "its bytes are on the disk",
     "disk.named": "it has its name, which is not on the disk yet",
@@ -93,6 +94,12 @@ POINTS: Final[Mapping[str, str]] = {
     "rotate.sealed": "all of them are",
     "rotate.kept": "the old key has a second name, under which it stays",
     "rotate.taken": "the next key has taken its place",
+    # Scrubs.
+    "scrub.begun": "the walk is in the catalog",
+    "scrub.found": "in the transaction: the damage is entered, its objects are not marked",
+    "scrub.marked": "the damage is committed, and how far the walk came is not",
+    "scrub.saved": "how far the walk came is committed",
+    "sums.attached": "a blob that had no checksums has some, which are not on the disk yet",
     # The first start, and every other.
     "start.folder": "the data folder is there",
     "migrate.changed": "in the transaction: the schema is that of the next version",

@@ -24,6 +24,7 @@
     │   ├── StoreFull
     │   ├── StoreReadOnly
     │   └── BlobCorrupt      the bytes are not those that were written
+    │       └── SumsDamaged  nobody can tell: their checksums are damaged
     ├── CatalogError
     │   ├── CatalogUnavailable
     │   ├── OutcomeUnknown   a commit failed in a way that may have succeeded
@@ -65,6 +66,7 @@ __all__ = [
     "StoreFull",
     "StoreReadOnly",
     "StoreUnavailable",
+    "SumsDamaged",
     "Unsupported",
     "UploadNotFound",
 ]
@@ -239,6 +241,10 @@ class StoreReadOnly(StoreError):
 
 class BlobCorrupt(StoreError):
     """The bytes in the store are not those that were written."""
+
+
+class SumsDamaged(BlobCorrupt):
+    """The checksums beside the bytes are damaged; the bytes may be right."""
 
 
 class CatalogError(DoliumError):

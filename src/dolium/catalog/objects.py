@@ -13,7 +13,8 @@ from dolium.catalog import blobs, buckets
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Read, Transaction
 from dolium.crashpoints import reach
-from dolium.errors import ObjectNotFound, QuotaExceeded
+from dolium.errors import BlobCorrupt, ObjectNotFound, QuotaExceeded
+from dolium.wire.checksums import crc32c
 
 __all__ = [
     "MARKER",
@@ -24,6 +25,7 @@ __all__ = [
     "ObjectRow",
     "Part",
     "admit",
+    "body_crc",
     "body_of",
     "expect_room",
     "find",
@@ -31,6 +33,7 @@ __all__ = [
     "publish",
     "release_parts",
     "remove",
+    "require_sound",
     "required",
 ]
 
@@ -89,7 +92,9 @@ class ObjectRow(NamedTuple):
     blob_key: str | None
     upload: int | None
     manifest: str | None
+    damaged: int = 0
     data: bytes | None = None
+    crc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +117,10 @@ _COLUMNS = (
     "bucket_id, key, sequence, version, kind, size, etag, checksum, modified_ms, owner_id, headers, "
     "inline, store_id, blob_key, upload, manifest"
 )
-_CURRENT = f"SELECT {_COLUMNS} FROM objects WHERE bucket_id = $1 AND key = $2 ORDER BY sequence DESC LIMIT 1"
+_CURRENT = f"SELECT {_COLUMNS}, damaged FROM objects WHERE bucket_id = $1 AND key = $2 ORDER BY sequence DESC LIMIT 1"
 _CURRENT_BODY = (
     "SELECT o.bucket_id, o.key, o.sequence, o.version, o.kind, o.size, o.etag, o.checksum, o.modified_ms, o.owner_id, "
-    "o.headers, o.inline, o.store_id, o.blob_key, o.upload, o.manifest, b.data "
+    "o.headers, o.inline, o.store_id, o.blob_key, o.upload, o.manifest, o.damaged, b.data, b.crc "
     "FROM objects o LEFT JOIN bodies b ON b.sequence = CASE o.inline WHEN 1 THEN o.sequence END "
     "WHERE o.bucket_id = $1 AND o.key = $2 ORDER BY o.sequence DESC LIMIT 1"
 )
@@ -137,9 +142,23 @@ def find(read: Read, bucket_id: int, key: str, *, with_body: bool = False) -> Ob
 
 
 def body_of(read: Read, sequence: int) -> bytes | None:
-    """The inline bytes of a version."""
-    row = read.one("SELECT data FROM bodies WHERE sequence = $1", sequence)
-    return row[0] if row else None
+    """The inline bytes of a version. Raises BlobCorrupt."""
+    row = read.one("SELECT data, crc FROM bodies WHERE sequence = $1", sequence)
+    if row is None:
+        return None
+    require_sound(row[0], row[1], sequence)
+    return bytes(row[0])
+
+
+def body_crc(data: bytes, sequence: int) -> int:
+    """Of inline bytes, so that they are told from those of another version as well."""
+    return crc32c(data, sequence & 0xFFFFFFFF)
+
+
+def require_sound(data: bytes, crc: int | None, sequence: int) -> None:
+    """Raises BlobCorrupt for inline bytes that are not those that were written. None: nobody can tell."""
+    if crc is not None and body_crc(data, sequence) != crc:
+        raise BlobCorrupt("the inline bytes are not those that were written")
 
 
 def parts_of(read: Read, upload: int) -> list[Part]:
@@ -189,7 +208,10 @@ def publish(
     )  # fmt: skip
     reach("object.entered")
     if new.body.data is not None:
-        tx.run("INSERT INTO bodies (sequence, data) VALUES ($1, $2)", sequence, new.body.data)
+        tx.run(
+            "INSERT INTO bodies (sequence, data, crc) VALUES ($1, $2, $3)",
+            sequence, new.body.data, body_crc(new.body.data, sequence),
+        )  # fmt: skip
         reach("object.body")
     else:
         reach("object.blob")

@@ -19,7 +19,18 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from dolium.config.galaxy import ReadStores, read_stores, read_stores_node
-from dolium.config.nodes import Where, choice, integer, items, seconds, size, text
+from dolium.config.nodes import (
+    Where,
+    choice,
+    integer,
+    items,
+    rate,
+    seconds,
+    seconds_or_off,
+    size,
+    switch,
+    text,
+)
 from dolium.config.settings import (
     LOG_LEVELS,
     METRICS,
@@ -78,9 +89,11 @@ _KEYS: dict[str, tuple[str, _Read] | dict[str, tuple[str, _Read]]] = {
         "root": ("store", Where.path),
         "durability": ("durability", lambda where, node: Durability(choice(*Durability)(where, node))),
         "min_free": ("min_free", size),
+        "verify_reads": ("verify_reads", switch),
     },
     "stores": ("stores", _read_stores_here),
     "stores_file": ("stores_file", _read_stores_file),
+    "scrub": {"every": ("scrub_every", seconds_or_off), "rate": ("scrub_rate", rate)},
     "inline_limit": ("inline_limit", size),
     "max_object": ("max_object", size),
     "garbage_grace": ("garbage_grace", seconds),

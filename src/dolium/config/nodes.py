@@ -20,9 +20,12 @@ __all__ = [
     "integer",
     "items",
     "parse_size",
+    "rate",
     "read_secret",
     "seconds",
+    "seconds_or_off",
     "size",
+    "switch",
     "text",
 ]
 
@@ -34,6 +37,7 @@ _UNITS = {
     "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
 }  # fmt: skip
 _TIMES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_OFF = frozenset({"off", "no", "false"})
 _SIZE = re.compile(r"([0-9]{1,30})\s*([A-Za-z]*)")
 
 
@@ -149,6 +153,29 @@ def seconds(where: Where, node: Node) -> int:
     if match is None or match[2] not in _TIMES:
         raise where.wrong(node, f"expected a time such as 90s, 30m, 1h or 7d, found {value!r}")
     return int(match[1]) * _TIMES[match[2]]
+
+
+def seconds_or_off(where: Where, node: Node) -> int:
+    """As `seconds`; 0 for `off`."""
+    value, tag = _scalar(where, node, "a time, or off")
+    return 0 if value == "off" or (tag == "bool" and value.lower() in _OFF) else seconds(where, node)
+
+
+def rate(where: Where, node: Node) -> int:
+    """Bytes a second, as in `20 MiB/s`."""
+    value, _ = _scalar(where, node, "a rate")
+    match = _SIZE.fullmatch(value.removesuffix("/s"))
+    if match is None or match[2].upper() not in _UNITS or not int(match[1]):
+        raise where.wrong(node, f"expected a rate such as 20MiB/s, found {value!r}")
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+def switch(where: Where, node: Node) -> bool:
+    """`on` or `off`; to YAML these are true and false, too."""
+    value, tag = _scalar(where, node, "on or off")
+    if tag != "bool":
+        raise where.wrong(node, f"expected on or off, found {value!r}")
+    return value.lower() not in _OFF
 
 
 def choice(*allowed: str) -> Reader[str]:

@@ -60,8 +60,10 @@ class Settings:
 
     `hosts`: patterns such as `{tenancy}-o.s3.example.org`; a request to such a host is for that tenancy
     (`wire.names.Hosts`). `store`: root of the default disk store (None: `store` in the data folder). `min_free`: bytes
-    of a store's file system that uploads leave free. `stores`: the tree of stores in place of that one, and
-    `notices`, what in it is odd. `inline_limit`: objects up to this size lie in the
+    of a store's file system that uploads leave free. `verify_reads`: whether the bytes of an object are checked before
+    they are sent (docs/decisions/0005). `stores`: the tree of stores in place of that one, and `notices`, what in it is
+    odd. `scrub_every`, `scrub_rate`: how often all of them are looked at, and how many bytes of them a second.
+    `inline_limit`: objects up to this size lie in the
     catalog (docs/decisions/0004). `garbage_grace`: how long the bytes of an object that was replaced or
     deleted stay for those who are still reading it; choose it above the longest download.
     `backup_every`: how often the catalog is backed up (0: never), to `backup_folder` (None: `backups` in the data folder),
@@ -86,6 +88,9 @@ class Settings:
     min_free: int = 256 << 20
     stores: StoresSpec | None = None
     notices: tuple[Notice, ...] = ()
+    verify_reads: bool = True
+    scrub_every: int = 30 * 86400  # 0: never
+    scrub_rate: int = 20 << 20
     inline_limit: int = 16 << 10
     max_object: int = 5 << 30
     garbage_grace: int = 3600
@@ -138,8 +143,10 @@ class Settings:
                 "root": str(self.store_root),
                 "durability": str(self.durability),
                 "min_free": self.min_free,
+                "verify_reads": self.verify_reads,
             },
             "stores": None if self.stores is None else as_json(self.stores),
+            "scrub": {"every": self.scrub_every, "rate": self.scrub_rate},
             "inline_limit": self.inline_limit,
             "max_object": self.max_object,
             "garbage_grace": self.garbage_grace,

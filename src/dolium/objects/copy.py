@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 
 from dolium.catalog import blobs, buckets, objects, uploads
 from dolium.catalog.buckets import Bucket
+from dolium.catalog.damage import Subject
 from dolium.catalog.database import Refused, Transaction
 from dolium.catalog.objects import Body, Check, NewObject, ObjectRow
 from dolium.crashpoints import reach
-from dolium.errors import BlobNotFound, DoliumError, ObjectNotFound
-from dolium.objects.get import ObjectReader
+from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, ObjectNotFound
+from dolium.objects.damage import report, require_undamaged
+from dolium.objects.get import ObjectReader, inline_copy
 from dolium.objects.put import Digests, Intake, PutRequest, publish, refuse, require_fresh
 from dolium.objects.service import ObjectService, description
 from dolium.stores.contract import CopiesWithin, PutOptions, unwrap
@@ -45,14 +47,13 @@ def copy(
     """Publish a copy of `source`, as it was found. Blocking.
 
     Raises ObjectNotFound if the source was replaced or deleted meanwhile, what `request.check` raises,
-    QuotaExceeded, StoreError.
+    QuotaExceeded, StoreError; BlobCorrupt if the source is known to be damaged.
     """
+    require_undamaged(source)
     if request.algorithm is not None and not source.checksum.startswith(f"{request.algorithm} "):
         return _rewrite(service, source, target, request)
     if source.inline:
-        data = objects.body_of(service.database, source.sequence)
-        if data is None:
-            raise ObjectNotFound(source.key)
+        data = inline_copy(service, source)
         return publish(
             service, target, _new(source, request, Body(data=data)), check=request.check, quota=request.quota
         ).result()
@@ -87,6 +88,9 @@ def _clone(service: ObjectService, source: ObjectRow, facts: dict[str, str]) -> 
         info = power.copy_within(source.blob_key, key, options=PutOptions(description=facts))
     except BlobNotFound as error:
         raise ObjectNotFound(source.key) from error
+    except BlobCorrupt as error:
+        report(service, Subject(source.store_id, source.blob_key), source, error)
+        raise
     return None if info is None else Body(store_id=source.store_id, blob_key=key)
 
 
@@ -119,6 +123,7 @@ def _share(
             present = objects.find(tx, source_bucket.id, source.key)
             if present is None or present.sequence != source.sequence:
                 raise ObjectNotFound(source.key)
+            require_undamaged(present)
             current = objects.find(tx, target.id, request.key)
             if request.check is not None:
                 request.check(current)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dolium.catalog import blobs, objects, uploads
+from dolium.catalog import blobs, damage, objects, uploads
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Pending, Refused, Transaction
 from dolium.catalog.objects import Body, Check, NewObject, ObjectRow, Part
@@ -286,6 +286,7 @@ def _publish(
                 blobs.discard(tx, store_id, key, grace_ms=0)
                 return _answer(raced.completed)
             require_fresh(tx, body)
+            _refuse_corrupt(tx, upload, taken)
             current = objects.find(tx, bucket.id, upload.key)
             if check is not None:
                 check(current)
@@ -297,6 +298,16 @@ def _publish(
         return done
 
     return service.database.write(write)
+
+
+def _refuse_corrupt(tx: Transaction, upload: Upload, taken: Sequence[Part]) -> None:
+    """Raises Malformed InvalidPart for a part that a scrub has found damaged: it can still be sent again."""
+    corrupt = damage.corrupt_parts(tx, upload.id).intersection(part.number for part in taken)
+    if corrupt:
+        raise Malformed(
+            "InvalidPart", "A part of the upload is damaged in the store. Please upload it again.",
+            UploadId=upload.upload_id, PartNumber=str(min(corrupt)),
+        )  # fmt: skip
 
 
 def _answer(text: str) -> Completed:

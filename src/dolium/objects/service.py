@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Database
 from dolium.errors import BucketNotFound, StoreUnavailable
 from dolium.objects.blob_keys import blob_key
-from dolium.stores.contract import BlobStore
+from dolium.stores.contract import BlobStore, ChecksBlobs, LocalFiles, unwrap
 
 __all__ = ["Limits", "ObjectService", "description"]
 
@@ -28,7 +28,8 @@ class Limits:
     """`inline_bytes`: an object up to this size lies in the catalog (docs/decisions/0004). `grace_ms`: how
     long a replaced blob stays for those who are still reading it. `part_bytes`: least size of a part that is
     not the last. `object_bytes`: most in one PUT or part. `hold_ms`: how long what is discarded stays for a backup
-    that may name it.
+    that may name it. `verify_inline`: whether bytes of the catalog are checked before they are sent, as `verify_reads`
+    says for those of a store.
     """
 
     inline_bytes: int = 16 << 10
@@ -37,6 +38,7 @@ class Limits:
     part_bytes: int = 5 << 20
     object_bytes: int = 5 << 30
     parts: int = 10_000
+    verify_inline: bool = True
 
 
 class _Remembered:
@@ -65,6 +67,10 @@ class ObjectService:
         self.limits = limits
         # MD5 is the slowest step of a large upload: it runs beside the write of the same bytes.
         self.hashing = ThreadPoolExecutor(2, thread_name_prefix="hash")
+        # Told of each body that is opened to be sent: `verified`, `unverified`; and of each found `corrupt`.
+        self.noted: Callable[[str], None] = lambda _: None
+        self._files: dict[int, LocalFiles | None] = {}
+        self._checking: dict[int, ChecksBlobs | None] = {}
         self._remembered = _Remembered(-1)
 
     def _now(self) -> _Remembered:
@@ -110,6 +116,19 @@ class ObjectService:
         if store is None:
             raise StoreUnavailable(str(store_id))
         return store
+
+    def files(self, store_id: int) -> LocalFiles | None:
+        """The store as one of files, if it is one. Raises StoreUnavailable."""
+        if store_id not in self._files:
+            self._files[store_id] = unwrap(self.store(store_id), LocalFiles)
+        return self._files[store_id]
+
+    def checking(self, store_id: int) -> ChecksBlobs | None:
+        """The store as one whose files are to be checked by whoever reads them. Raises StoreUnavailable."""
+        if store_id not in self._checking:
+            power = unwrap(self.store(store_id), ChecksBlobs)
+            self._checking[store_id] = power if power is not None and power.verify_reads else None
+        return self._checking[store_id]
 
     def new_blob_key(self) -> str:
         """In front of the fence, also when the clock was set back."""

@@ -92,12 +92,16 @@ _CODES: tuple[tuple[type[errors.DoliumError], str], ...] = (
     (errors.StoreFull, "InsufficientStorage"),
     (errors.StoreReadOnly, "ServiceUnavailable"),
     (errors.StoreUnavailable, "ServiceUnavailable"),
+    (errors.BlobCorrupt, "InternalError"),
     (errors.CatalogError, "ServiceUnavailable"),
     (errors.Unsupported, "NotImplemented"),
 )
 # What a client is told of trouble inside: nothing of where and why, which is in the log.
 _GENERIC = {
     "ServiceUnavailable": "The service cannot reach the data for the moment. Please try again.",
+    "InternalError": (
+        "The stored bytes of this object are damaged or lost, so they are not sent. Please tell who runs this service."
+    ),
     "InsufficientStorage": "The store has no space left. Deleting still works; please tell who runs this service.",
 }
 

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from dolium.asgi.bridge import Bridge
 from dolium.asgi.messages import Response, Scope, Send
+from dolium.catalog import damage
 from dolium.catalog.database import Database
 from dolium.errors import CatalogError, StoreError
 from dolium.server.backing_up import last_backup
@@ -140,7 +141,13 @@ class Health:
         garbage = GaugeMetricFamily("dolium_garbage_blobs", "Blobs that wait for their grace to end")
         row = self._database.one("SELECT count(*) FROM garbage")
         garbage.add_metric((), row[0] if row else 0)
-        return (objects, stored, quota, garbage)
+        found = damage.counts(self._database)
+        damaged = GaugeMetricFamily(
+            "dolium_damage", "Blobs with which something is not as it should be", labels=("state",)
+        )
+        for state in damage.STATES:
+            damaged.add_metric((state,), found.get(state, 0))
+        return (objects, stored, quota, garbage, damaged)
 
     def _backup(self) -> Iterable[Metric]:
         last = last_backup(self._data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 _CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")  # of status; none: the peer went before an answer
 _COUNT, _MICROSECONDS, _RECEIVED, _SENT, _BUCKETS = 0, 1, 2, 3, 4
 _WORDS = _BUCKETS + len(_BOUNDS) + 1
+_NOTES = ("verified", "unverified", "corrupt")
 _OTHER = "other"  # what is no operation: requests that were refused before they had one
 
 
@@ -33,14 +35,17 @@ def clear(folder: Path) -> None:
 
 
 class Meters:
-    """Counted from one thread (the event loop), read from any process."""
+    """Requests are counted from one thread (the event loop), notes from any; both are read from any process."""
 
     def __init__(self, folder: Path, operations: Sequence[str]) -> None:
         self._folder = folder
         self._names = (*operations, _OTHER)
         self._cells = {name: at * len(_CLASSES) for at, name in enumerate(self._names)}
         self._other = self._cells[_OTHER]
-        self._size = len(self._names) * len(_CLASSES) * _WORDS * 8
+        first = len(self._names) * len(_CLASSES) * _WORDS
+        self._notes = {name: first + at for at, name in enumerate(_NOTES)}
+        self._noting = threading.Lock()  # copies are read in threads: guards the words of the notes
+        self._size = (first + len(_NOTES)) * 8
         fd = os.open(folder / f"{os.getpid()}.meters", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(fd, self._size)
@@ -59,6 +64,11 @@ class Meters:
             words[at + _RECEIVED] += received
         words[at + _SENT] += sent
         words[at + _BUCKETS + bisect_left(_BOUNDS, seconds)] += 1
+
+    def note(self, name: str) -> None:
+        """A body was opened to be sent, `verified` or `unverified`, or was found `corrupt`. From any thread."""
+        with self._noting:
+            self._words[self._notes[name]] += 1
 
     def collect(self) -> Iterable[Metric]:
         """The sums of all processes, as prometheus_client wants them."""
@@ -85,7 +95,14 @@ class Meters:
                 received.add_metric((name,), total[_RECEIVED])
                 sent.add_metric((name,), total[_SENT])
                 seconds.add_metric((name,), _cumulative(total[_BUCKETS:]), total[_MICROSECONDS] / 1e6)
-        return (requests, received, sent, seconds)
+        reads = CounterMetricFamily(
+            "dolium_reads",
+            "Bodies that were opened to be sent, by whether what they hold can be checked; corrupt: was found wrong",
+            labels=("checked",),
+        )
+        for name, at in self._notes.items():
+            reads.add_metric((name,), sums[at])
+        return (requests, received, sent, seconds, reads)
 
     def _sums(self) -> list[int]:
         total = list(self._words)

@@ -32,6 +32,7 @@ from dolium.server.housekeeping import Housekeeper
 from dolium.server.http.options import LOOPBACK, HttpOptions, Refusal
 from dolium.server.http.server import Finished
 from dolium.server.meters import Meters
+from dolium.server.scrubbing import Scrubber
 from dolium.server.telemetry import RequestLog
 from dolium.server.worker import ServeOptions
 from dolium.stores.contract import BlobStore
@@ -88,6 +89,7 @@ class Wired:
     requests: RequestLog | None
     housekeeper: Housekeeper
     backups: BackupKeeper
+    scrubber: Scrubber
 
     @property
     def finished(self) -> Finished:
@@ -97,6 +99,7 @@ class Wired:
         self.service.database.attach(asyncio.get_running_loop().call_soon)
         self.housekeeper.start()
         self.backups.start()
+        self.scrubber.start()
 
     def drain(self) -> None:
         self.health.draining = True
@@ -112,6 +115,7 @@ class Wired:
         if self.requests is not None:
             self.requests.close()
         self.backups.close()
+        self.scrubber.close()
         self.housekeeper.close()
         self.bridge.close()
         self.service.close()
@@ -136,6 +140,7 @@ def build(settings: Settings) -> Wired:
     load = Load(settings.requests, settings.person_share)
     site = Site(service, bridge, Directory(database), settings.region, load)
     meters = Meters(meters_folder(settings), [operation.name for operation in OPERATIONS])
+    service.noted = meters.note
     named = {record.id: (record.name, service.stores[record.id]) for record in records}
     health = Health(
         database, named, bridge, meters,
@@ -146,15 +151,14 @@ def build(settings: Settings) -> Wired:
         if settings.request_log == "off"
         else RequestLog(failures_only=settings.request_log == "failures")
     )
-    housekeeper = Housekeeper(
-        service,
-        settings.data,
-        every=min(_ROUND_SECONDS, settings.garbage_grace / 4 + 0.1),
-        min_free=settings.min_free,
+    every = min(_ROUND_SECONDS, settings.garbage_grace / 4 + 0.1)
+    housekeeper = Housekeeper(service, settings.data, every=every, min_free=settings.min_free)
+    scrubber = Scrubber(
+        service, settings.data, every=settings.scrub_every, rate=settings.scrub_rate, look_every=every
     )
     app = App(S3App(site, keys, hosts), health, hosts, meters, requests)
     keeper = BackupKeeper(database, settings)
-    return Wired(app, service, keys, bridge, health, meters, requests, housekeeper, keeper)
+    return Wired(app, service, keys, bridge, health, meters, requests, housekeeper, keeper, scrubber)
 
 
 def open_service(database: Database, settings: Settings) -> tuple[ObjectService, list[StoreRecord]]:
@@ -175,6 +179,7 @@ def _open(record: StoreRecord, settings: Settings) -> BlobStore:
         durability=settings.durability,
         expected_uuid=record.uuid,
         min_free_bytes=settings.min_free,
+        verify_reads=settings.verify_reads,
     )
     return Disk(options, store_id=record.name)
 
@@ -185,4 +190,5 @@ def _limits(settings: Settings) -> Limits:
         grace_ms=settings.garbage_grace * 1000,
         hold_ms=settings.backup_hold * 1000,
         object_bytes=settings.max_object,
+        verify_inline=settings.verify_reads,
     )

@@ -15,7 +15,7 @@ identity), `StoreFull`, `StoreReadOnly`; never a bare OSError or an SDK's error.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from dolium.values import BlobInfo, ByteRange, Space
 
 __all__ = [
+    "Audit",
     "BlobReader",
     "BlobStore",
     "BlobWriter",
+    "BlockSums",
+    "Buffer",
+    "ChecksBlobs",
     "CopiesWithin",
     "KeepsDescriptions",
     "LocalFiles",
@@ -42,6 +46,7 @@ __all__ = [
 ]
 
 Power = TypeVar("Power")
+Buffer = bytes | bytearray | memoryview
 
 
 class Reader(Protocol):
@@ -74,7 +79,7 @@ class BlobReader(ABC):
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes (all that is left if negative); `b""` only at the end.
 
-        A blob shorter than `stop` raises BlobCorrupt, never ends early.
+        A blob shorter than `stop` raises BlobCorrupt, never ends early; so do bytes that are known to be wrong.
         """
 
     @abstractmethod
@@ -139,7 +144,7 @@ class BlobWriter(ABC):
     """
 
     @abstractmethod
-    def write(self, data: bytes | bytearray | memoryview, /) -> None:
+    def write(self, data: Buffer, /) -> None:
         """Take all of `data`; the buffer may be reused when this returns. An error aborts the writer."""
 
     @abstractmethod
@@ -184,6 +189,54 @@ class LocalFiles(Protocol):
 
     def open_file(self, key: str) -> tuple[int, int]:
         """(descriptor opened for reading, size of the blob); the caller closes it. Raises BlobNotFound."""
+        ...
+
+
+class BlockSums(Protocol):
+    """What the bytes of one blob are checked against, `block` bytes at a time."""
+
+    block: int
+    size: int
+
+    def check(self, offset: int, data: Buffer, /) -> None:
+        """Raises BlobCorrupt unless `data` is what was written at `offset`, a multiple of `block`: whole blocks, or
+        up to the end of the blob.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How a blob was found to be sound. `summed`: by its checksums; `mended`: they were absent or damaged, and were
+    written anew. Neither: there was nothing to hold its bytes against.
+    """
+
+    size: int
+    summed: bool
+    mended: bool
+
+
+@runtime_checkable
+class ChecksBlobs(Protocol):
+    """Keeps a checksum for each block of a blob. Its `get` checks what it gives."""
+
+    verify_reads: bool
+    """Whether those who read files (`LocalFiles`) are to check, too."""
+
+    def open_checked(self, key: str) -> tuple[int, int, BlockSums | None]:
+        """As `LocalFiles.open_file`, and what the bytes are checked against; None for a blob that was put without.
+
+        Raises BlobCorrupt for a blob of another size than was written, or of another key; SumsDamaged.
+        """
+        ...
+
+    def audit(self, key: str, *, md5: str = "", start: int = 0, pace: Callable[[int], None] = ...) -> Audit:
+        """Read the blob from its disk, not from memory, and check it from block `start` on.
+
+        A blob without sound checksums is held against `md5` as a whole, if that is known, and gets checksums. `pace`
+        is told, before bytes are read, up to where all is checked; what it raises passes through. Raises BlobNotFound,
+        BlobCorrupt, StoreUnavailable.
+        """
         ...
 
 

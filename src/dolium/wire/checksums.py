@@ -29,6 +29,7 @@ __all__ = [
     "checksum_from_trailers",
     "checksum_of",
     "combined_checksum",
+    "crc32c",
     "hasher",
     "multipart_etag",
     "multipart_type",
@@ -62,6 +63,9 @@ class Hasher(Protocol):
         """Of all that came so far."""
         ...
 
+
+crc32c: Callable[..., int] = crt.crc32c
+"""Of bytes, and of what came before them: `crc32c(data, previous)`. In hardware, 18 µs for a MiB."""
 
 _Crc = Callable[[bytes, int], int]
 _FUNCTIONS: dict[ChecksumAlgorithm, _Crc] = {

@@ -258,7 +258,7 @@ def test_complete_copies_no_bytes_and_can_be_repeated(service: ObjectService, bu
     sweep(service, now_ms=FAR)
     assert read(service, bucket, "big") == one + two
     row = get.find(service, bucket, "big", with_body=False)
-    assert [(part.offset, part.count) for part in get.segments(service, row, 199_990, 200_010)] == [
+    assert [(part.offset, part.length) for part in get.segments(service, row, 199_990, 200_010)] == [
         (199_990, 10),
         (0, 10),
     ]

@@ -113,7 +113,7 @@ def test_what_is_no_file_is_no_blob_and_holds_nobody_up(disk: Disk, root: Path) 
 
 
 def test_a_file_that_shrinks_under_a_reader_is_corrupt_never_short(disk: Disk, root: Path) -> None:
-    put(disk, "a", b"x" * 1000)
+    (root / "a").write_bytes(b"x" * 1000)  # by hand, or it would have checksums, and be read block by block
     with disk.get("a") as reader:
         assert len(reader.read(10)) == 10
         os.truncate(root / "a", 500)
@@ -169,7 +169,9 @@ def test_a_small_put_makes_few_calls(disk: Disk) -> None:
     put(disk, "ab/cd/0", b"0")
     with failing_calls(*(name for name in syscalls.__all__)) as calls:
         put(disk, "ab/cd/1", b"1" * 65_536)
-    assert calls.made == ["create", "write", "open_beneath", "fsync", "close", "rename", "fsync", "close"]
+    assert calls.made == [
+        "create", "write", "open_beneath", "setxattr", "fsync", "close", "rename", "fsync", "close",
+    ]  # fmt: skip
 
 
 def test_an_overwrite_with_leftovers_of_a_folder_conflicts(disk: Disk, root: Path) -> None:

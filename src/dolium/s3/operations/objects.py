@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 from dolium.asgi.messages import FileBody, Headers, Response
 from dolium.catalog.objects import Check, ObjectRow
-from dolium.errors import BlobCorrupt, BlobNotFound, Denied, DoliumError, Malformed
+from dolium.errors import Denied, DoliumError, Malformed
 from dolium.identity.permissions import Action
 from dolium.objects import delete, get
+from dolium.objects.damage import Guard, require_undamaged
 from dolium.objects.get import OpenFile, Segment
 from dolium.objects.put import Intake, PutRequest
 from dolium.s3.body import Incoming, read_document, receive_into
@@ -43,18 +45,32 @@ async def get_object(call: Call) -> Response:
     response, row, start, stop = _prepare(call, with_body=True)
     if response.status == 304 or start == stop:
         return response
-    if row.data is not None:
-        response.body = row.data if stop - start == row.size else row.data[start:stop]
+    if row.damaged:
+        require_undamaged(row)
+    data = get.inline_bytes(call.site.service, row)
+    if data is not None:
+        response.body = data if stop - start == row.size else data[start:stop]
         return response
     segments = get.segments(call.site.service, row, start, stop)
-    first = await _open(call.site, segments[0])
-    response.body = _stream(call.site, first, segments)
+    opened = await _open(call.site, segments[0])
+    if isinstance(opened, OpenFile) and opened.guard is not None:
+        begun = await _begin(call.site, segments[0].store_id, opened, opened.guard)
+        if len(begun) == stop - start:
+            os.close(opened.descriptor)
+            response.body = begun
+        else:
+            response.body = _stream(call.site, opened.rest(len(begun)), segments, begun)
+    else:
+        response.body = _stream(call.site, opened, segments)
     return response
 
 
 async def head_object(call: Call) -> Response:
-    """What GetObject would say, without the bytes."""
-    return _prepare(call, with_body=False)[0]
+    """What GetObject would say, without the bytes; and whether it is held back."""
+    response, row, *_ = _prepare(call, with_body=False)
+    if row.damaged:
+        response.headers.append((b"x-dolium-state", b"corrupt"))
+    return response
 
 
 def _prepare(call: Call, *, with_body: bool) -> tuple[Response, ObjectRow, int, int]:
@@ -152,23 +168,45 @@ def _overridden(call: Call, headers: Headers) -> Headers:
 
 
 async def _open(site: Site, segment: Segment) -> OpenFile | BlobReader:
+    if site.service.store(segment.store_id).local:
+        return get.open_segment(site.service, segment)
+    return await site.bridge.run(segment.store_id, get.open_segment, site.service, segment)
+
+
+async def _begin(site: Site, store_id: int, opened: OpenFile, guard: Guard) -> bytes:
+    """The first bytes, checked while the answer can still be an error. The file is closed if they are not right."""
     try:
-        if site.service.store(segment.store_id).local:
-            return get.open_segment(site.service, segment)
-        return await site.bridge.run(segment.store_id, get.open_segment, site.service, segment)
-    except BlobNotFound as error:
-        raise BlobCorrupt("a blob that the catalog names is not in its store") from error
+        begun = get.read_start(opened, guard, cached=True)
+        if begun is None:
+            begun = await site.bridge.run(store_id, _read_start, opened, guard)
+    except BaseException:
+        os.close(opened.descriptor)
+        raise
+    return begun
+
+
+def _read_start(opened: OpenFile, guard: Guard) -> bytes:
+    return get.read_start(opened, guard, cached=False) or b""
 
 
 async def _stream(
-    site: Site, opened: OpenFile | BlobReader | None, segments: list[Segment]
+    site: Site, opened: OpenFile | BlobReader | None, segments: list[Segment], begun: bytes = b""
 ) -> AsyncIterator[bytes | FileBody]:
-    """Piece by piece; one blob open at a time, however many parts there are."""
+    """Piece by piece; one blob open at a time, however many parts there are. `begun`: what was read of `opened`."""
+    if begun and isinstance(opened, OpenFile):
+        try:
+            yield begun
+        except BaseException:
+            os.close(opened.descriptor)
+            raise
     for segment in segments:
         current = opened if opened is not None else await _open(site, segment)
         opened = None
         if isinstance(current, OpenFile):
-            yield FileBody(current.descriptor, current.offset, current.count)
+            if not current.length:
+                os.close(current.descriptor)  # all of it was read before the head
+            else:
+                yield FileBody(current.descriptor, current.offset, current.length, current.guard)
             continue
         try:
             while data := await site.bridge.run(segment.store_id, current.read, _PIECE):

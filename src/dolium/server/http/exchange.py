@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from dolium.asgi.messages import Headers, Message, Scope
+from dolium.asgi.messages import GUARDED, Headers, Message, Scope
 from dolium.server.http.files import PeerGone, send_file
 from dolium.server.http.heads import AnswerHead, RequestHead, write_head
 from dolium.server.http.options import Refusal
@@ -304,9 +304,10 @@ class Exchange:
         self._connection.answered(self)
 
     async def _send_file(self, message: Message) -> None:
-        """`http.response.zerocopysend`: `count` bytes of a descriptor from `offset`.
+        """`http.response.zerocopysend`: `count` bytes of a descriptor from `offset`, checked with the guard, if any.
 
-        A file that is shorter breaks the connection.
+        A file that is shorter, or whose bytes are wrong, breaks the connection; unless nothing has left of the
+        answer: then it becomes an error.
         """
         file = message["file"]
         descriptor = file if isinstance(file, int) else file.fileno()
@@ -327,10 +328,15 @@ class Exchange:
             if head.chunked:
                 text += b"%x\r\n" % count
             self.sent += count
+            before = connection.written
             try:
-                await send_file(connection, descriptor, offset, count, text)
+                await send_file(connection, descriptor, offset, count, text, message.get(GUARDED))
             except BaseException:
-                connection.abort()
+                if text and connection.written == before:
+                    self._head = None
+                    self.sent -= count
+                else:
+                    connection.abort()
                 raise
             if head.chunked:
                 connection.write(b"\r\n")

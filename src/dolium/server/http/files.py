@@ -12,9 +12,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from dolium.asgi.messages import blocks_of, fill
 from dolium.errors import BodyTruncated
 
 if TYPE_CHECKING:
+    from dolium.asgi.messages import Guard
     from dolium.server.http.connection import Connection
 
 __all__ = ["FileThreads", "PeerGone", "send_file"]
@@ -23,6 +25,7 @@ _SMALL = 128 << 10
 _STEP = 1 << 20
 _COLD_STEP = 4 << 20
 _BUFFER = 256 << 10
+_CHECKED = 512 << 10
 _THREADS = 8
 
 
@@ -48,13 +51,21 @@ class FileThreads:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def send_file(connection: Connection, descriptor: int, offset: int, count: int, head: bytes) -> None:
+async def send_file(
+    connection: Connection, descriptor: int, offset: int, count: int, head: bytes, guard: Guard | None = None
+) -> None:
     """Send `head`, then `count` bytes of the file from `offset`, up to the kernel's taking them.
 
-    Raises BodyTruncated if the file is shorter, PeerGone, OSError of the disk.
+    With a `guard` the bytes that leave are those that were checked: from a buffer, never by sendfile, whose pages may
+    be other ones by then. That is no slower (docs/decisions/0005).
+
+    Raises BodyTruncated if the file is shorter, PeerGone, OSError of the disk, what `guard` raises.
     """
     if connection.write_paused:
         await connection.drained()
+    if guard is not None:
+        await _copy_checked(connection, descriptor, offset, offset + count, head, guard)
+        return
     if count <= _SMALL:
         buffer = bytearray(count)
         await _fill(connection, descriptor, memoryview(buffer), offset)
@@ -88,7 +99,28 @@ async def _copy(connection: Connection, descriptor: int, offset: int, count: int
         count -= len(piece)
 
 
-async def _fill(connection: Connection, descriptor: int, piece: memoryview, offset: int) -> None:
+async def _copy_checked(
+    connection: Connection, descriptor: int, offset: int, stop: int, head: bytes, guard: Guard
+) -> None:
+    whole = memoryview(bytearray(min(max(_CHECKED, guard.block), guard.size)))
+    while offset < stop:
+        begin, end = blocks_of(guard, offset, min(stop, offset - offset % guard.block + len(whole)))
+        blocks = whole[: end - begin]
+        await _fill(connection, descriptor, blocks, begin, guard)
+        guard.check(begin, blocks)
+        piece = blocks[offset - begin : stop - begin]
+        if connection.write_paused:
+            await connection.drained()
+        connection.write_many([head, piece] if head else [piece])
+        head = b""
+        if connection.write_paused:
+            await connection.drained()
+        offset += len(piece)
+
+
+async def _fill(
+    connection: Connection, descriptor: int, piece: memoryview, offset: int, guard: Guard | None = None
+) -> None:
     """Read all of `piece`: at once from the page cache, in a thread from a disk."""
     try:
         size = os.preadv(descriptor, [piece], offset, os.RWF_NOWAIT)
@@ -97,17 +129,8 @@ async def _fill(connection: Connection, descriptor: int, piece: memoryview, offs
     if size < len(piece):
         server = connection.server
         await server.loop.run_in_executor(
-            server.files.of(descriptor), _read_rest, descriptor, piece[size:], offset + size
+            server.files.of(descriptor), fill, descriptor, piece[size:], offset + size, guard
         )
-
-
-def _read_rest(descriptor: int, piece: memoryview, offset: int) -> None:
-    while piece:
-        size = os.preadv(descriptor, [piece], offset)
-        if not size:
-            raise BodyTruncated("the file is shorter than it was")
-        piece = piece[size:]
-        offset += size
 
 
 class _Sending:

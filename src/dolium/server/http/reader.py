@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from dolium.asgi.messages import GUARDED
 from dolium.server.http.exchange import Exchange
 from dolium.server.http.heads import FRAMING_FIELDS, decoded_path, judge
 from dolium.server.http.options import Refusal, Refused
@@ -19,7 +20,7 @@ _METHODS = {
     name: name.decode("ascii") for name in (b"GET", b"HEAD", b"PUT", b"POST", b"DELETE", b"OPTIONS", b"PATCH")
 }
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
-_EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
+_EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}, GUARDED: {}}
 # Chunk framing may cost a client 16 bytes for each of the body, and this much more (extensions, trailers).
 _CHUNK_ALLOWANCE = 64 << 10
 

@@ -6,8 +6,8 @@
     min_free_percent: 5
 
 A key is the path of its file below the root. Beside them lie `.dolium-store.json`, which says whose tree it is;
-`.dolium-tmp/`, where files grow before they get their name; and `.dolium-about-…` sidecars, of descriptions too
-large for an extended attribute. What `relaxed` can lose: what was acknowledged in the last half minute or so before a power
+`.dolium-tmp/`, where files grow before they get their name; and `.dolium-about-…` sidecars, of descriptions and
+checksums too large for an extended attribute. What `relaxed` can lose: what was acknowledged in the last half minute or so before a power
 cut or a crash of the kernel, and whole folders made then; never by a crash of the process alone.
 
 `Disk.initialise` makes a store of a folder, once. A disk that is not mounted, or another's, is *down*: the verbs
@@ -26,10 +26,18 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from dolium.crashpoints import reach
-from dolium.errors import BlobCorrupt, BlobNotFound, BodyTruncated, ConfigError, StoreFull
+from dolium.errors import BlobCorrupt, BlobNotFound, BodyTruncated, ConfigError, StoreFull, SumsDamaged
 from dolium.stores.contract import BlobReader, BlobStore, PutOptions
 from dolium.stores.keys import check_key
-from dolium.stores.leaves import disk_description, disk_identity, disk_listing, disk_temporary, syscalls
+from dolium.stores.leaves import (
+    disk_audit,
+    disk_description,
+    disk_identity,
+    disk_listing,
+    disk_sums,
+    disk_temporary,
+    syscalls,
+)
 from dolium.stores.leaves.disk_mount import is_local
 from dolium.stores.leaves.disk_reader import DiskReader
 from dolium.stores.leaves.disk_volume import Volume
@@ -39,7 +47,8 @@ from dolium.values import BlobInfo, Durability, Space
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dolium.stores.contract import Reader
+    from dolium.stores.contract import Audit, Reader
+    from dolium.stores.leaves.disk_sums import Sums
     from dolium.values import ByteRange
 
 __all__ = ["Disk", "Options"]
@@ -58,6 +67,8 @@ class Options:
     `expected_uuid`: whose tree it must be; empty: whose it is at first sight.
     `min_free_bytes`, `min_free_percent`: writes find the store full when less is free; deletes always work.
     `probe_seconds`: how often a suspect store is asked again.
+    `verify_reads`: whether files that are handed out (`open_checked`) are to be checked by whoever reads them; `get`
+    checks always.
     """
 
     root: Path
@@ -66,10 +77,12 @@ class Options:
     min_free_bytes: int = 0
     min_free_percent: float = 0.0
     probe_seconds: float = 5.0
+    verify_reads: bool = True
 
 
 class Disk(BlobStore):
-    """Takes chunks, has local paths and files, copies within by reflink, keeps descriptions, reports space.
+    """Takes chunks, has local paths and files, copies within by reflink, keeps descriptions and checksums, reports
+    space.
 
     To make one touches no disk: a store that is down can be in a configuration. Raises ConfigError where Python
     does not write names of files in UTF-8: a key would get a name that others do not find.
@@ -90,6 +103,7 @@ class Disk(BlobStore):
         self._names = tuple(Lock() for _ in range(64))  # each guards the names of the keys that hash to it
         self._room = (0.0, True)  # when it was looked at, and whether there was any; replaced whole
         self.local = is_local(options.root)
+        self.verify_reads = options.verify_reads
 
     @staticmethod
     def initialise(root: Path) -> str:
@@ -156,17 +170,45 @@ class Disk(BlobStore):
             raise self._volume.translated(error, key, writing=True) from error
 
     def get(self, key: str, *, range: ByteRange | None = None) -> BlobReader:  # noqa: A002 - as the contract
-        descriptor, size = self.open_file(key)
+        descriptor, size, sums = self.open_checked(key)
         try:
             start, stop = range.resolve(size) if range else (0, size)
         except BaseException:
             syscalls.close(descriptor)
             raise
-        return DiskReader(self._volume, descriptor, size, start, stop)
+        return DiskReader(self._volume, descriptor, size, start, stop, sums)
 
     def open_file(self, key: str) -> tuple[int, int]:
         descriptor, status = self._open(key)
         return descriptor, status.st_size
+
+    def open_checked(self, key: str) -> tuple[int, int, Sums | None]:
+        descriptor, status = self._open(key)
+        try:
+            return descriptor, status.st_size, self._sums(key, descriptor, status)
+        except BaseException:
+            syscalls.close(descriptor)
+            raise
+
+    def audit(
+        self, key: str, *, md5: str = "", start: int = 0, pace: Callable[[int], None] = lambda _: None
+    ) -> Audit:
+        descriptor, status = self._open(key)
+        try:
+            try:
+                sums = self._sums(key, descriptor, status)
+            except SumsDamaged:
+                if not md5:
+                    raise
+                sums = None
+            if sums is not None:
+                return disk_audit.check_blocks(descriptor, sums, start, pace)
+            return disk_audit.check_whole(self._volume, key, descriptor, status, md5, pace)
+        except OSError as error:
+            self._volume.probe()  # a disk that reads nothing at all would make every blob a damaged one
+            raise self._volume.unreadable(error, key) from error
+        finally:
+            syscalls.close(descriptor)
 
     def stat(self, key: str) -> BlobInfo:
         descriptor, status = self._open(key, os.O_PATH)
@@ -205,12 +247,12 @@ class Disk(BlobStore):
             raise self._volume.translated(error, key, writing=True) from error
 
     def copy_within(self, source: str, target: str, *, options: PutOptions = PutOptions()) -> BlobInfo | None:  # noqa: B008 - frozen
-        descriptor, size = self.open_file(source)
+        descriptor, size, sums = self.open_checked(source)
         try:
             if options.size is not None and options.size != size:
                 raise BodyTruncated(f"{options.size} bytes were announced, the source has {size}")
             with self.open_writer(target, options=options) as writer:
-                return writer.commit() if writer.clone(descriptor, size) else None
+                return writer.commit() if writer.clone(descriptor, size, sums) else None
         finally:
             syscalls.close(descriptor)
 
@@ -249,6 +291,12 @@ class Disk(BlobStore):
         if stat.S_ISDIR(status.st_mode):
             raise BlobNotFound(key)
         raise BlobCorrupt("something that is no file lies where the blob should be")
+
+    def _sums(self, key: str, descriptor: int, status: os.stat_result) -> Sums | None:
+        try:
+            return disk_sums.read(descriptor, self._volume.root, key, status.st_size, status.st_mtime_ns)
+        except OSError as error:
+            raise self._volume.unreadable(error, key) from error
 
     def _open_folder_of(self, key: str) -> int | None:
         folder = key.rpartition("/")[0]

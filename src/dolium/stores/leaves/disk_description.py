@@ -4,6 +4,8 @@ The attribute `user.dolium.description` holds it as JSON. Where the file system 
 fit (ext4: about 4 KiB), a *sidecar* holds the same JSON: `.dolium-about-<time>-<name>` in the folder of the blob, where
 `<time>` is the blob's modification time in nanoseconds, hexadecimal. So the sidecar is of one version of the blob:
 it can be written before the blob gets its name, and a crash in between leaves the old blob with its own.
+
+The checksums of a large blob lie in the same file (`disk_sums`): a line of JSON, then they.
 """
 
 from __future__ import annotations
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "attach",
+    "beside",
     "encode",
     "read",
+    "read_beside",
+    "read_sums",
     "remove_left_sidecars",
     "remove_sidecar",
     "sidecar_path",
@@ -40,6 +45,7 @@ _STAMPED: Final = re.compile(rf"{re.escape(_SIDECAR)}([0-9a-f]{{1,16}})-")
 _ATTRIBUTE: Final = "user.dolium.description"
 _DOES_NOT_FIT: Final = frozenset({errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EOPNOTSUPP, errno.ENOSYS})
 _NONE: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS})
+_READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _LONGEST_NAME: Final = 255
 _YOUNG_NS: Final = 60 * 10**9
 
@@ -48,13 +54,13 @@ def encode(description: Mapping[str, str]) -> bytes:
     return json.dumps(dict(description), ensure_ascii=False, sort_keys=True).encode()
 
 
-def attach(descriptor: int, encoded: bytes) -> bool:
+def attach(descriptor: int, encoded: bytes, *, attribute: str = _ATTRIBUTE) -> bool:
     """Set the attribute; False if it has to be a sidecar. Raises OSError.
 
     A full disk looks like an attribute that is too large: the sidecar will find out.
     """
     try:
-        syscalls.setxattr(descriptor, _ATTRIBUTE, encoded)
+        syscalls.setxattr(descriptor, attribute, encoded)
     except OSError as error:
         if error.errno in _DOES_NOT_FIT:
             return False
@@ -86,18 +92,31 @@ def read(path: str) -> dict[str, str]:
     except OSError as error:
         if error.errno not in _NONE:
             raise
-        encoded = _read_sidecar(path)
+        encoded = read_beside(path, os.lstat(path).st_mtime_ns)[0]
     found = json.loads(encoded)
     return {str(name): str(value) for name, value in found.items()}
 
 
-def _read_sidecar(path: str) -> bytes:
-    modified_ns = os.lstat(path).st_mtime_ns
+def beside(encoded: bytes, sums: bytes) -> bytes:
+    """The text of a sidecar with what did not fit into attributes; either may be empty."""
+    said = encoded or b"{}"
+    return said + b"\n" + sums if sums else said
+
+
+def read_beside(path: str, modified_ns: int) -> tuple[bytes, bytes]:
+    """(description, sums) in the sidecar of the blob at `path`, as they are encoded. Raises OSError."""
     try:
-        with open(sidecar_path(path, modified_ns), "rb") as file:  # noqa: PTH123 - paths are text here
-            return file.read()
+        file = os.open(sidecar_path(path, modified_ns), _READ)
     except FileNotFoundError:
-        return b"{}"
+        return b"{}", b""
+    with os.fdopen(file, "rb") as sidecar:
+        said, _, sums = sidecar.read().partition(b"\n")
+    return said, sums
+
+
+def read_sums(path: str, modified_ns: int) -> bytes:
+    """Empty if the sidecar has none, or there is no sidecar. Raises OSError."""
+    return read_beside(path, modified_ns)[1]
 
 
 def sweep(root: str, old_seconds: float) -> int:

@@ -141,6 +141,25 @@ class Volume:
     def forget_temporary(self, path: str) -> None:
         disk_temporary.end(path.rpartition("/")[2])
 
+    def write_whole(self, path: str, text: bytes) -> None:
+        """A small file, by way of a temporary one, with its bytes on the disk; its entry is the caller's to sync."""
+        descriptor, fresh = self.create_temporary()
+        try:
+            try:
+                written = syscalls.write(descriptor, text)
+                while written < len(text):
+                    written += syscalls.write(descriptor, text[written:])
+                self.sync(descriptor)
+            finally:
+                syscalls.close(descriptor)
+            syscalls.rename(fresh, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                syscalls.unlink(fresh)
+            raise
+        finally:
+            self.forget_temporary(fresh)
+
     def sweep_temporaries(self, old_seconds: float) -> int:
         return disk_temporary.sweep(self._temporary, old_seconds=old_seconds)
 
@@ -220,6 +239,14 @@ class Volume:
         finally:
             syscalls.unlink(path)
             self.forget_temporary(path)
+
+    def unreadable(self, error: OSError, key: str = "") -> DoliumError:
+        """What an error means that came while bytes of an open blob were read: EIO is of this blob, as of a bad
+        sector; of others nothing is known.
+        """
+        if error.errno == errno.EIO:
+            return BlobCorrupt("the disk cannot read the blob")
+        return self.translated(error, key)
 
     def translated(self, error: OSError, key: str = "", *, writing: bool = False) -> DoliumError:
         """What an error of the file system means. No message tells a path."""

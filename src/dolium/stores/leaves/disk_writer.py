@@ -1,4 +1,4 @@
-"""How a blob gets onto the disk: temporary file, bytes, description, fsync, rename, fsync of the folder.
+"""How a blob gets onto the disk: temporary file, bytes, checksums, description, fsync, rename, fsync of the folder.
 
 Whatever fails, nothing is visible and the temporary file is gone; also when the last fsync fails and the file has
 its name already: then the name is taken back, or given back to the blob that had it. If the way back fails too, the
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 from dolium.crashpoints import reach
 from dolium.errors import BodyTruncated
 from dolium.stores.contract import BlobWriter
-from dolium.stores.leaves import disk_description, syscalls
+from dolium.stores.leaves import disk_description, disk_sums, syscalls
+from dolium.stores.leaves.disk_sums import Summer, Sums
 from dolium.values import BlobInfo
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class DiskWriter(BlobWriter):
         self._written = 0
         self._begun = 0  # writeback has begun up to here
         self._reserved = 0
+        self._sums: Summer | Sums | None = Summer()
         self._descriptor, self._path = volume.create_temporary()
         reach("disk.created")
 
@@ -79,8 +81,11 @@ class DiskWriter(BlobWriter):
                 self._reserve(size)
             taken = syscalls.write(self._descriptor, data)
             if taken != len(data):
-                taken = self._write_rest(memoryview(data).cast("B"), taken)
+                data = memoryview(data).cast("B")
+                taken = self._write_rest(data, taken)
             self._written += taken
+            if isinstance(self._sums, Summer):
+                self._sums.update(data)
             if self._written - self._begun >= _STEP:
                 self._volume.start_writeback(self._descriptor, self._begun, self._written - self._begun)
                 self._begun = self._written
@@ -91,8 +96,10 @@ class DiskWriter(BlobWriter):
                 raise self._volume.translated(error, self._key, writing=True) from error
             raise
 
-    def clone(self, source: int, size: int) -> bool:
-        """Share the bytes of an open file in place of `write`; False if the file system cannot. Raises OSError."""
+    def clone(self, source: int, size: int, sums: Sums | None) -> bool:
+        """Share the bytes of an open file, and the sums that it has, in place of `write`; False if the file system
+        cannot. Raises OSError.
+        """
         try:
             syscalls.clone(self._descriptor, source)
         except OSError as error:
@@ -100,6 +107,7 @@ class DiskWriter(BlobWriter):
                 return False
             raise
         self._written = size
+        self._sums = sums
         return True
 
     def commit(self, description: Mapping[str, str] | None = None) -> BlobInfo:
@@ -152,9 +160,7 @@ class DiskWriter(BlobWriter):
         folder = self._volume.open_folder(self._key.rpartition("/")[0])
         try:
             reach("disk.folder")
-            if description:
-                self._describe(target, folder, disk_description.encode(description))
-                reach("disk.described")
+            self._describe(target, folder, description)
             status = os.fstat(self._descriptor)
             self._volume.sync(self._descriptor)
             reach("disk.synced")
@@ -175,26 +181,23 @@ class DiskWriter(BlobWriter):
             self._drop(target, replaced, sidecar)
         return BlobInfo(key=self._key, size=self._written, modified_ns=status.st_mtime_ns)
 
-    def _describe(self, target: str, folder: int, encoded: bytes) -> None:
-        if disk_description.attach(self._descriptor, encoded):
-            return
+    def _describe(self, target: str, folder: int, description: Mapping[str, str]) -> None:
+        """Attach the checksums and the description, and put beside it what does not fit."""
+        sums = b"" if self._sums is None else self._sums.encode(self._key)
+        said = disk_description.encode(description) if description else b""
+        if sums and disk_sums.attach(self._descriptor, sums):
+            sums = b""
+        reach("disk.summed")
+        if said and disk_description.attach(self._descriptor, said):
+            said = b""
+        if sums or said:
+            self._write_sidecar(target, folder, disk_description.beside(said, sums))
+        if description:
+            reach("disk.described")
+
+    def _write_sidecar(self, target: str, folder: int, text: bytes) -> None:
         sidecar = disk_description.sidecar_path(target, disk_description.stamp(self._descriptor))
-        descriptor, path = self._volume.create_temporary()
-        try:
-            try:
-                written = syscalls.write(descriptor, encoded)
-                while written < len(encoded):
-                    written += syscalls.write(descriptor, encoded[written:])
-                self._volume.sync(descriptor)
-            finally:
-                syscalls.close(descriptor)
-            syscalls.rename(path, sidecar)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                syscalls.unlink(path)
-            raise
-        finally:
-            self._volume.forget_temporary(path)
+        self._volume.write_whole(sidecar, text)
         self._sidecar = sidecar
         self._volume.sync(folder)
         reach("disk.sidecar")
