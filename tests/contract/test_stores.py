@@ -14,6 +14,7 @@ from dolium.stores.leaves.disk import Disk, Options
 from dolium.stores.leaves.memory import Memory
 from dolium.testing.faults import CountingStore, FailingChunks, FailingStore, SlowStore, TornStore
 from dolium.testing.powers import (
+    ChecksSuite,
     ChunksSuite,
     CopiesSuite,
     DescriptionsSuite,
@@ -47,7 +48,9 @@ class TestMemory(StoreSuite, ChunksSuite, DescriptionsSuite, SpaceSuite):
         return Memory()
 
 
-class DiskSuite(StoreSuite, ChunksSuite, CopiesSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite):
+class DiskSuite(
+    StoreSuite, ChecksSuite, ChunksSuite, CopiesSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite
+):
     """All that a disk store can."""
 
     @pytest.fixture

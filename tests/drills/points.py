@@ -13,6 +13,7 @@ __all__ = [
     "IN_A_REBUILD",
     "IN_A_RESTORE",
     "IN_A_ROTATION",
+    "IN_A_SCRUB",
     "IN_A_SWEEP",
     "UNDER_LOAD",
     "WHILE_HOLDING",
@@ -42,7 +43,7 @@ UNDER_LOAD: Final[dict[str, list[Path]]] = {
         *_then("object.body", _IN_A_COMMIT),
     ],
     "file": [
-        ("disk.created",), ("disk.written",), ("put.reserved",),
+        ("disk.created",), ("disk.written",), ("put.reserved",), ("put.reserved", "disk.summed"),
         *_then("put.reserved", _OF_A_BLOB[1:]),
         ("put.reserved", "put.stored"),
         ("object.released",), ("object.blob",),
@@ -79,6 +80,8 @@ AT_A_START: Final = (
 )  # fmt: skip
 
 IN_A_SWEEP: Final = ("orphans.deleted", "orphans.walked")
+
+IN_A_SCRUB: Final = ("scrub.begun", "scrub.found", "scrub.marked", "scrub.saved", "sums.attached")
 
 AFTER_A_RESTORE: Final = ("catalog.replaced",)
 

@@ -114,23 +114,26 @@ def corrupt_parts(read: Read, upload: int) -> set[int]:
 def places(read: Read, subject: Subject) -> list[tuple[str, str, str, int | None]]:
     """(tenancy, bucket, key, part) of the objects and open uploads whose blob it is."""
     if subject.store_id == INLINE:
-        rows = read.all(f"SELECT t.name, b.name FROM {_BUCKETS} WHERE b.id = $1", subject.bucket_id)
+        rows = read.all(
+            "SELECT t.name, b.name FROM buckets b JOIN tenancies t ON t.id = b.tenancy_id WHERE b.id = $1",
+            subject.bucket_id,
+        )
         return [(*row, subject.key or "", None) for row in rows]
     found = read.all(
-        f"SELECT t.name, b.name, o.key, NULL FROM objects o JOIN {_BUCKETS} ON b.id = o.bucket_id "
+        f"SELECT t.name, b.name, o.key, NULL FROM objects o {_BUCKETS} "
         "WHERE o.blob_key = $1 AND o.store_id = $2 "
-        f"UNION ALL SELECT t.name, b.name, o.key, NULL FROM objects o JOIN {_BUCKETS} ON b.id = o.bucket_id "
+        f"UNION ALL SELECT t.name, b.name, o.key, NULL FROM objects o {_BUCKETS} "
         "WHERE o.manifest = $1 AND o.store_id = $2 "
         "UNION ALL SELECT t.name, b.name, o.key, p.number FROM parts p JOIN objects o ON o.upload = p.upload "
-        f"JOIN {_BUCKETS} ON b.id = o.bucket_id WHERE p.blob_key = $1 AND p.store_id = $2 "
-        "UNION ALL SELECT t.name, b.name, u.key, p.number FROM parts p JOIN uploads u ON u.id = p.upload "
-        f"JOIN {_BUCKETS} ON b.id = u.bucket_id WHERE p.blob_key = $1 AND p.store_id = $2 AND u.completed IS NULL",
+        f"{_BUCKETS} WHERE p.blob_key = $1 AND p.store_id = $2 "
+        "UNION ALL SELECT t.name, b.name, o.key, p.number FROM parts p JOIN uploads o ON o.id = p.upload "
+        f"{_BUCKETS} WHERE p.blob_key = $1 AND p.store_id = $2 AND o.completed IS NULL",
         subject.blob_key, subject.store_id,
     )  # fmt: skip
     return [(row[0], row[1], row[2], row[3]) for row in found]
 
 
-_BUCKETS = "buckets b JOIN tenancies t ON t.id = b.tenancy_id"
+_BUCKETS = "JOIN buckets b ON b.id = o.bucket_id JOIN tenancies t ON t.id = b.tenancy_id"
 
 
 def _write(tx: Transaction, subject: Subject, state: str, what: str) -> None:

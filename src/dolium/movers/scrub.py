@@ -89,7 +89,8 @@ class Scrub:
         place = json.loads(self.run.place)
         if place["stage"] == "bodies":
             self._bodies(*place["after"])
-            place = {"store": 0}
+            place = {"stage": "blobs", "store": min(self._service.stores), "from": "", "at": 0}
+            self._go_on(place)
         for store_id in sorted(self._service.stores):
             if store_id == place["store"]:
                 self._blobs(store_id, place["from"], place["at"])
@@ -110,7 +111,7 @@ class Scrub:
                     verdict = look.at_body(sequence, size, *rest)
                     self._looked.body(Subject(INLINE, str(sequence), bucket_id, key), verdict)
                     self._add(bodies=1, bytes=size, mended=int(verdict.mended))
-            self._go_on({"stage": "bodies", "after": [bucket_id, key, sequence]})
+                self._go_on({"stage": "bodies", "after": [bucket_id, key, sequence]})
 
     def _blobs(self, store_id: int, first: str, at: int) -> None:
         """From the blob `first` on, in which all is looked at up to `at`."""

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -24,10 +25,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+from awscrt.checksums import crc32c  # type: ignore[import-untyped]
 
 __all__ = ["Report", "check"]
 
 _ATTRIBUTE: Final = "user.dolium.description"
+_SUMS: Final = "user.dolium.sums"
 _SIDECAR: Final = ".dolium-about-"
 _IDENTITY: Final = ".dolium-store.json"
 
@@ -69,7 +72,8 @@ def check(data: Path, store: Path | None = None) -> Report:
     disk = _Disk(store or data / "store")
     report = Report()
     for complaint in (
-        *book.integrity(), *_rows(book), *_usage(book), *_references(book), *_objects(book, disk), *_parts(book, disk)
+        *book.integrity(), *_rows(book), *_usage(book), *_references(book), *_objects(book, disk), *_parts(book, disk),
+        *disk.unsummed(),
     ):  # fmt: skip
         report.problems.append(complaint)
     report.garbage.extend(sorted(row["blob_key"] for row in book.garbage))
@@ -107,7 +111,9 @@ class _Book:
         self._foreign = connection.execute("PRAGMA foreign_key_check").fetchall()
         self.buckets = {row["id"]: row for row in rows("buckets")}
         self.objects = rows("objects")
-        self.bodies = {row["sequence"]: row["data"] for row in rows("bodies")}
+        bodies = rows("bodies")
+        self.bodies = {row["sequence"]: row["data"] for row in bodies}
+        self.crcs = {row["sequence"]: row["crc"] for row in bodies}
         self.uploads = {row["id"]: row for row in rows("uploads")}
         self.parts: dict[int, list[Row]] = defaultdict(list)
         for part in sorted(rows("parts"), key=lambda row: int(row["number"])):
@@ -162,10 +168,34 @@ class _Disk:
     def facts(self, key: str) -> Row:
         """What the description says of the object or part."""
         try:
-            text = os.getxattr(self._root / key, _ATTRIBUTE).decode()
+            text = os.getxattr(self._root / key, _ATTRIBUTE)
         except OSError:
-            text = Path(self.sidecars[key]).read_text() if key in self.sidecars else "{}"
+            text = self._beside(key)[0]
         return _json(_json(text).get("dolium", "{}"))
+
+    def unsummed(self) -> Iterator[str]:
+        """Blobs that have no checksums, or others than their bytes demand."""
+        for key in sorted(self.blobs):
+            try:
+                sums = os.getxattr(self._root / key, _SUMS)
+            except OSError:
+                sums = b"\0"
+            data = (self._root / key).read_bytes()
+            if (self._beside(key)[1] if sums == b"\0" else sums) != _sums(key, data):
+                yield f"blob {key} has not the checksums of its bytes"
+
+    def _beside(self, key: str) -> tuple[bytes, bytes]:
+        text = Path(self.sidecars[key]).read_bytes() if key in self.sidecars else b"{}"
+        said, _, sums = text.partition(b"\n")
+        return said, sums
+
+
+def _sums(key: str, data: bytes) -> bytes:
+    """As `stores.leaves.disk_sums` says: blocks of 128 KiB."""
+    blocks = [data[at : at + (128 << 10)] for at in range(0, len(data), 128 << 10)]
+    text = struct.pack("<BBHIQ", 1, 17, 0, crc32c(key.encode()), len(data))
+    text += b"".join(struct.pack("<I", crc32c(block)) for block in blocks)
+    return text + struct.pack("<I", crc32c(text))
 
 
 def _rows(book: _Book) -> Iterator[str]:
@@ -250,7 +280,11 @@ def _inline(book: _Book, row: Row) -> str:
     if row["store_id"] is not None or row["blob_key"] is not None or row["upload"] is not None:
         return "is inline and elsewhere"
     data = book.bodies.get(row["sequence"])
-    return "has no bytes" if data is None else _differs(data, row["size"], row["etag"])
+    if data is None:
+        return "has no bytes"
+    crc = book.crcs[row["sequence"]]  # an older dolium wrote none
+    unsound = crc not in (None, crc32c(data, row["sequence"] & 0xFFFFFFFF))
+    return _differs(data, row["size"], row["etag"]) or ("has another checksum" if unsound else "")
 
 
 def _stored(book: _Book, disk: _Disk, row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -11,11 +12,13 @@ from typing import Final
 
 import pytest
 
-from dolium.errors import BlobNotFound, BodyTruncated, RecordNotFound
+from dolium.errors import BlobCorrupt, BlobNotFound, BodyTruncated, RecordNotFound
 from dolium.stores.composites.placement import Request
 from dolium.stores.composites.places import Places
 from dolium.stores.contract import (
+    Audit,
     BlobStore,
+    ChecksBlobs,
     CopiesWithin,
     KeepsDescriptions,
     LocalFiles,
@@ -31,6 +34,7 @@ from dolium.values import BlobInfo
 
 __all__ = [
     "SUITES",
+    "ChecksSuite",
     "ChunksSuite",
     "CopiesSuite",
     "DescriptionsSuite",
@@ -151,6 +155,43 @@ class ChunksSuite:
         with pytest.raises(ValueError, match="key"):
             chunks.open_writer("../a")
         assert keys(store) == []
+
+
+class ChecksSuite:
+    """ChecksBlobs, where nothing is wrong. What is wrong must be seen: that is for the tests of each store."""
+
+    @pytest.fixture
+    def checks(self, store: BlobStore) -> ChecksBlobs:
+        power = unwrap(store, ChecksBlobs)
+        assert power is not None
+        return power
+
+    @pytest.mark.parametrize("size", [0, 1, 131_071, 131_072, 131_073, (1 << 20) + 3])
+    def test_what_was_put_is_what_it_should_be(
+        self, store: BlobStore, checks: ChecksBlobs, size: int
+    ) -> None:
+        data = random.Random(size).randbytes(size)
+        put(store, "a/b", data)
+        descriptor, found, sums = checks.open_checked("a/b")
+        os.close(descriptor)
+        assert sums is not None
+        assert (found, sums.size) == (size, size)
+        for begin in range(0, size, sums.block):
+            block = bytearray(data[begin : begin + sums.block])
+            sums.check(begin, block)
+            block[-1] ^= 1
+            with pytest.raises(BlobCorrupt):
+                sums.check(begin, block)
+        sums.check(0, data)
+        seen: list[int] = []
+        assert checks.audit("a/b", pace=seen.append) == Audit(size, summed=True, mended=False)
+        assert seen == sorted(seen)
+        assert seen[-1] == size
+
+    def test_an_absent_one_is_not_found(self, checks: ChecksBlobs) -> None:
+        for verb in (checks.open_checked, checks.audit):
+            with pytest.raises(BlobNotFound):
+                verb("a")
 
 
 class DescriptionsSuite:
@@ -357,6 +398,7 @@ class SignsSuite:
 
 
 SUITES: Final[Mapping[type, type]] = {
+    ChecksBlobs: ChecksSuite,
     CopiesWithin: CopiesSuite,
     KeepsDescriptions: DescriptionsSuite,
     LocalFiles: FilesSuite,

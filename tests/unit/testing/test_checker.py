@@ -70,8 +70,9 @@ def run(data: Path, sql: str) -> None:
     [
         ("DELETE FROM bodies", "has no bytes"),
         ("UPDATE bodies SET data = x'00'", "has 1 bytes and should have 5"),
+        ("UPDATE bodies SET crc = crc + 1", "has another checksum"),
         ("UPDATE bodies SET data = x'0000000000'", "not those of its ETag"),
-        ("INSERT INTO bodies VALUES (7, x'')", "are of no version"),
+        ("INSERT INTO bodies VALUES (7, x'', 0)", "are of no version"),
         ("DELETE FROM objects WHERE key = 'small'", "usage of bucket 1 is (4, "),
         ("UPDATE tenancy_usage SET bytes = bytes + 1", "usage of tenancy 1"),
         ("INSERT INTO bucket_usage VALUES (9, 0, 0)", "usage of bucket 9, which is gone"),
@@ -121,6 +122,7 @@ def _each(act: Callable[[Path], object]) -> Callable[[Path], object]:
             "of its ETag",
         ),
         (_each(lambda path: os.removexattr(path, "user.dolium.description")), "is described as {}"),
+        (_each(lambda path: os.removexattr(path, "user.dolium.sums")), "has not the checksums of its bytes"),
     ],
 )
 def test_what_is_wrong_in_the_store_is_told(data: Path, act: Callable[[Path], object], problem: str) -> None:
