@@ -19,7 +19,7 @@ from dolium.cli.options import Commands, command, open_catalog, settings_of, siz
 from dolium.cli.output import moment, show_all, size_text
 from dolium.errors import DoliumError
 from dolium.movers.pace import Pace, Stopped
-from dolium.movers.scrub import Scrub, hold, recheck
+from dolium.movers.scrub import Scrub, claim, recheck
 from dolium.objects.service import ObjectService
 from dolium.server.wiring import open_service
 
@@ -31,7 +31,7 @@ _MORE = """\
 Reads everything, from the disk and not from memory: blobs against the checksums of their blocks, those without
 against their ETag (then they get checksums), inline objects against both; sizes, descriptions, manifests. It
 reads at most RATE bytes a second and counts 16 KiB for each blob that it opens. What was begun and cut off, by
-whom ever, is gone on with. The service does the same every scrub.every, at scrub.rate.
+whom ever, is gone on with. The service does the same every scrub.every, at scrub.rate, and stops for a command.
 
 An object whose bytes are wrong or lost is held back: GET and copies of it answer 500 InternalError, HEAD and
 listings show it, DELETE and overwriting work. Its file stays where it is. When the file is brought back, as from a
@@ -81,11 +81,9 @@ def _run(args: argparse.Namespace) -> int:
 
 def _look(args: argparse.Namespace, service: ObjectService, folder: Path) -> bool:
     """Whether it came to its end."""
-    held = hold(folder)
+    held = claim(folder)
     if held is None:
-        raise DoliumError(
-            "another scrub is at work here, perhaps the service's own; see dolium scrub --status"
-        )
+        raise DoliumError("another dolium scrub is at work here; see dolium scrub --status")
     try:
         with _until_told_to_stop() as stop:
             if not args.recheck:

@@ -31,7 +31,7 @@ from dolium.movers.pace import Pace, Stopped
 from dolium.objects.blob_keys import written_ns
 from dolium.objects.service import ObjectService
 
-__all__ = ["Scrub", "hold", "recheck"]
+__all__ = ["Scrub", "claim", "hold", "is_wanted", "recheck"]
 
 _log = logging.getLogger("dolium.scrub")
 
@@ -43,7 +43,33 @@ _OPENING: Final = 16 << 10
 
 def hold(folder: Path) -> int | None:
     """The right to scrub, which one process has at a time, as a descriptor to close; None if another has it."""
-    descriptor = os.open(folder / "scrub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return _locked(folder / "scrub.lock")
+
+
+def claim(folder: Path, *, patience: float = 15.0) -> int | None:
+    """As `hold`, for one who goes first: the service stops for it. None if another command has it."""
+    wanted = _locked(folder / "scrub.wanted")
+    if wanted is None:
+        return None
+    try:
+        deadline = time.monotonic() + patience
+        while (held := hold(folder)) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return held
+    finally:
+        os.close(wanted)
+
+
+def is_wanted(folder: Path) -> bool:
+    """Whether a command waits for the right."""
+    wanted = _locked(folder / "scrub.wanted")
+    if wanted is not None:
+        os.close(wanted)
+    return wanted is None
+
+
+def _locked(path: Path) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

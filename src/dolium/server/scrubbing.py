@@ -16,7 +16,7 @@ from pathlib import Path
 from dolium.catalog import damage, scrubs, stores
 from dolium.errors import DoliumError
 from dolium.movers.pace import Pace, Stopped
-from dolium.movers.scrub import Scrub, hold, recheck
+from dolium.movers.scrub import Scrub, hold, is_wanted, recheck
 from dolium.objects.service import ObjectService
 
 __all__ = ["Scrubber"]
@@ -54,7 +54,7 @@ class Scrubber:
                 finally:
                     os.close(held)
             except Stopped:
-                return
+                continue  # the service ends, or a command goes first
             except DoliumError as error:
                 _log.warning("the scrub was broken off and is gone on with: %s", error.message)
             except Exception:  # noqa: BLE001 - it must go on, whatever this was
@@ -65,7 +65,7 @@ class Scrubber:
         if found:
             self._service.database.write(damage.forget_unnamed)
         if found.get(damage.SUSPECT):
-            recheck(self._service, Pace(self._rate, self._stop.wait), states=[damage.SUSPECT])
+            recheck(self._service, Pace(self._rate, self._rest), states=[damage.SUSPECT])
         if self._is_due():
             scrub = Scrub(self._service, self._rate, self._rest)
             if scrub.work():
@@ -85,7 +85,7 @@ class Scrubber:
         return time.time() * 1000 - began >= self._every_ms
 
     def _rest(self, seconds: float) -> bool:
-        return self._stop.wait(seconds)
+        return self._stop.wait(seconds) or is_wanted(self._folder)
 
     def close(self) -> None:
         """Wait until it has written down how far it came."""

@@ -10,10 +10,11 @@ import pytest
 
 from dolium.catalog import buckets, tenancies
 from dolium.catalog.sqlite import SqliteDatabase
+from dolium.cli import scrub as module
 from dolium.config.settings import Settings
 from dolium.movers import look
 from dolium.movers.look import Verdict
-from dolium.movers.scrub import hold
+from dolium.movers.scrub import claim
 from dolium.objects.put import Intake, PutRequest
 from dolium.server.wiring import open_service
 from tests.unit.cli.conftest import Run
@@ -89,12 +90,15 @@ def test_damage_is_told_until_it_is_mended(run: Run, files: dict[str, Path]) -> 
     assert "nothing is damaged" in ran.out
 
 
-def test_what_cannot_be_looked_at(run: Run, files: dict[str, Path], data: Path, tmp_path: Path) -> None:
-    held = hold(data)
+def test_what_cannot_be_looked_at(
+    run: Run, files: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = claim(data)
     assert held is not None
+    monkeypatch.setattr(module, "claim", lambda folder: claim(folder, patience=0.1))
     ran = run("scrub")
     assert (ran.code, ran.out) == (2, "")
-    assert "another scrub is at work" in ran.err
+    assert "another dolium scrub is at work" in ran.err
     assert run("scrub", "--status").code == 0
     os.close(held)
     store = data / "store"

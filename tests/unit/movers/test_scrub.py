@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from dolium.catalog.damage import Subject
 from dolium.errors import StoreUnavailable
 from dolium.movers import scrub as module
 from dolium.movers.pace import Pace
-from dolium.movers.scrub import Scrub, hold, recheck
+from dolium.movers.scrub import Scrub, claim, hold, is_wanted, recheck
 from dolium.objects import copy, delete, multipart
 from dolium.objects.copy import CopyRequest
 from dolium.objects.multipart import ChosenPart, PartIntake
@@ -257,7 +258,21 @@ def test_one_has_the_right_at_a_time(tmp_path: Path) -> None:
     os.close(held)
     after = hold(tmp_path)
     assert after is not None
-    os.close(after)
+    assert not is_wanted(tmp_path)
+    seen: list[bool] = []
+
+    def give_way() -> None:
+        seen.append(is_wanted(tmp_path))
+        os.close(after)
+
+    waiter = threading.Timer(0.1, give_way)
+    waiter.start()
+    first = claim(tmp_path)
+    waiter.join()
+    assert first is not None
+    assert seen == [True]
+    assert claim(tmp_path, patience=0.1) is None
+    os.close(first)
 
 
 def test_blobs_of_foreign_keys_are_looked_at(service: ObjectService, bucket: Bucket) -> None:
