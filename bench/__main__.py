@@ -96,7 +96,8 @@ def _chosen(
     for name in options.subjects or ():
         if name not in SUBJECTS:
             parser.error(f"no such subject: {name} (one of {', '.join(SUBJECTS)})")
-    subjects = [SUBJECTS[name] for name in options.subjects or SUBJECTS]
+    named = options.subjects or [name for name, subject in SUBJECTS.items() if not subject.asked]
+    subjects = [SUBJECTS[name] for name in named]
     return subjects, tuple(row for row in known if not options.only or row.name in options.only)
 
 

@@ -96,6 +96,8 @@ def rows(exponents: tuple[int, ...]) -> tuple[Row, ...]:
         Row(
             "get-16k-header", "16 KiB GET, 16, signed header", "/s", partial(_get, 16 * KIB, 16, header=True)
         ),
+        Row("get-20k-c16", "20 KiB GET, 16 connections", "/s", partial(_get, 20 * KIB, 16)),
+        Row("range-4k-c16", "4 KiB of a 64 MiB object, 16", "/s", _range),
         Row("put-4k-c16", "4 KiB PUT, 16 connections", "/s", partial(_put, 4 * KIB, 16)),
         Row("put-4k-c64", "4 KiB PUT, 64 connections", "/s", partial(_put, 4 * KIB, 64)),
         Row("put-4k-sha-c16", "4 KiB PUT, 16, signed SHA-256", "/s", partial(_put, 4 * KIB, 16, sha=True)),
@@ -202,6 +204,23 @@ def _get_large(bench: Bench) -> Plan:
     once = Curl(client.url, tuple((request,) for request in requests), size).run()
     again = max(2, min(64, round(bench.seconds / max(once.seconds, 0.01))))
     return Plan(Curl(client.url, tuple((request,) * again for request in requests), size).run)
+
+
+def _range(bench: Bench) -> Plan:
+    """From a thousand places of four objects."""
+    client, size, count = bench.client, 64 * MIB, 4 * KIB
+    keys = [f"ranged/{number}" for number in range(4)]
+    for key in keys:
+        client.put(BUCKET, key, bench.body(size).read_bytes())
+    source = random.Random(4)
+    requests = []
+    for number in range(1000):
+        start = source.randrange(size - count)
+        request = client.signer.presigned("GET", f"/{BUCKET}/{keys[number % 4]}")
+        ranged = ("Range", f"bytes={start}-{start + count - 1}")
+        requests.append(replace(request, headers=(*request.headers, ranged)))
+    _checked(client, requests[0], 206, count)
+    return _around(bench, requests, 16, count, expect=206)
 
 
 def _put_large(bench: Bench) -> Plan:

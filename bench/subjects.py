@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ class Subject:
     launch: Callable[[Path], Launch]
     version: Callable[[], str]
     fill: fills.Fill | None = None
+    asked: bool = False  # it is measured only where it is named
 
 
 def dolium_launch(data: Path, workers: int = 2) -> Launch:
@@ -58,6 +59,14 @@ def dolium_launch(data: Path, workers: int = 2) -> Launch:
     listen = ("--listen", f"127.0.0.1:{port}", "--workers", str(workers))
     keys = {"DOLIUM_ACCESS_KEY_ID": ACCESS_KEY, "DOLIUM_SECRET_ACCESS_KEY": SECRET_KEY}
     return Launch(command + listen, port, "/_health/ready", keys)
+
+
+def _unverified(data: Path) -> Launch:
+    """The product with `verify_reads: off`."""
+    config = data / "unverified.yml"
+    config.write_text("store: {verify_reads: off}\n")
+    launch = dolium_launch(data)
+    return replace(launch, environment={**launch.environment, "DOLIUM_CONFIG": str(config)})
 
 
 def _rclone(data: Path) -> Launch:
@@ -143,6 +152,14 @@ SUBJECTS = {
     for subject in (
         Subject(
             PRODUCT, "file, folder and catalog fsynced", dolium_launch, _dolium_version, fills.dolium_catalog
+        ),
+        Subject(
+            "dolium-unverified",
+            "file, folder and catalog fsynced",
+            _unverified,
+            _dolium_version,
+            fills.dolium_catalog,
+            asked=True,
         ),
         Subject(
             "rclone",

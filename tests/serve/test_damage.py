@@ -113,7 +113,9 @@ def test_a_part_that_is_cut_off(server: LiveServer, live: Site, bucket_name: str
     client.complete_multipart_upload(MultipartUpload={"Parts": parts}, **named)
     assert take(live, target(bucket_name, bucket_name)) == (200, DATA, False)
     blob(server, bucket_name, part=2).unlink()
-    assert take(live, target(bucket_name, bucket_name)) == (200, DATA[:PART], True)
+    status, body, broken = take(live, target(bucket_name, bucket_name))
+    assert (status, broken) == (200, True)
+    assert DATA[:PART].startswith(body), "a reset may overtake some of it"
     with pytest.raises(BotoCoreError):
         client.get_object(Bucket=bucket_name, Key=bucket_name)["Body"].read()
     with pytest.raises(ClientError, match="InternalError"):

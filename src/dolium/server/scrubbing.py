@@ -23,6 +23,8 @@ __all__ = ["Scrubber"]
 
 _log = logging.getLogger("dolium.scrub")
 
+_NAP = 0.5  # seconds
+
 
 class Scrubber:
     """`every`: seconds from the beginning of one walk to that of the next; 0: none, suspects are looked at all the
@@ -85,7 +87,14 @@ class Scrubber:
         return time.time() * 1000 - began >= self._every_ms
 
     def _rest(self, seconds: float) -> bool:
-        return self._stop.wait(seconds) or is_wanted(self._folder)
+        """In short naps at a slow rate, so that nobody waits long for us."""
+        ends = time.monotonic() + seconds
+        while True:
+            left = ends - time.monotonic()
+            if self._stop.wait(max(0.0, min(left, _NAP))) or is_wanted(self._folder):
+                return True
+            if left <= _NAP:
+                return False
 
     def close(self) -> None:
         """Wait until it has written down how far it came."""

@@ -26,6 +26,8 @@ _STEP = 1 << 20
 _COLD_STEP = 4 << 20
 _BUFFER = 256 << 10
 _CHECKED = 512 << 10
+_KEPT = 16
+_buffers: list[bytearray] = []  # of _CHECKED bytes: to make one anew costs as much as to read into it
 _THREADS = 8
 
 
@@ -56,8 +58,8 @@ async def send_file(
 ) -> None:
     """Send `head`, then `count` bytes of the file from `offset`, up to the kernel's taking them.
 
-    With a `guard` the bytes that leave are those that were checked: from a buffer, never by sendfile, whose pages may
-    be other ones by then. That is no slower (docs/decisions/0005).
+    With a `guard` the bytes that leave are those that were checked: from a buffer, not by sendfile, whose pages may
+    be other ones by then, and which was measured to be no faster behind a check (docs/decisions/0005).
 
     Raises BodyTruncated if the file is shorter, PeerGone, OSError of the disk, what `guard` raises.
     """
@@ -102,7 +104,9 @@ async def _copy(connection: Connection, descriptor: int, offset: int, count: int
 async def _copy_checked(
     connection: Connection, descriptor: int, offset: int, stop: int, head: bytes, guard: Guard
 ) -> None:
-    whole = memoryview(bytearray(min(max(_CHECKED, guard.block), guard.size)))
+    size = max(_CHECKED, guard.block)
+    buffer = _buffers.pop() if _buffers and size == _CHECKED else bytearray(size)
+    whole = memoryview(buffer)
     while offset < stop:
         begin, end = blocks_of(guard, offset, min(stop, offset - offset % guard.block + len(whole)))
         blocks = whole[: end - begin]
@@ -116,6 +120,9 @@ async def _copy_checked(
         if connection.write_paused:
             await connection.drained()
         offset += len(piece)
+    # Not after an error: the transport may hold on to it.
+    if size == _CHECKED and len(_buffers) < _KEPT:
+        _buffers.append(buffer)
 
 
 async def _fill(
