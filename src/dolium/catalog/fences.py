@@ -16,6 +16,7 @@ __all__ = [
     "Loss",
     "add_loss",
     "fence",
+    "highest",
     "losses",
     "raise_all",
     "raise_fence",
@@ -46,6 +47,12 @@ def fence(read: Read, store_id: int) -> int:
     """Nanoseconds since 1970; 0 for a store that is not known."""
     row = read.one("SELECT fence_ns FROM stores WHERE id = $1", store_id)
     return int(row[0]) if row else 0
+
+
+def highest(read: Read) -> int:
+    """The fence that is the furthest: a blob in front of it can be published in every store."""
+    row = read.one("SELECT max(fence_ns) FROM stores")
+    return int(row[0] or 0) if row else 0
 
 
 def raise_fence(tx: Transaction, store_id: int, to_ns: int) -> None:

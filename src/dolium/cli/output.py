@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["moment", "show", "show_all", "size_text"]
+__all__ = ["moment", "printable", "show", "show_all", "size_text"]
 
 Record = Mapping[str, Any]
 
@@ -42,8 +42,12 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(_cell(one) for one in value) or "-"
-    # A name that a person chose must not move the cursor of whoever lists it.
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """A name that a person chose must not move the cursor of whoever lists it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def moment(ms: int | None) -> str | None:

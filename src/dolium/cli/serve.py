@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from dolium.cli.options import Commands, command, listen, settings_of
@@ -17,6 +18,8 @@ _MORE = """\
 With no arguments: data in ./dolium-data, S3 on http://127.0.0.1:9000, one worker per core. The first start
 makes a site admin, a tenancy `main` and a key, and prints them once; DOLIUM_ACCESS_KEY_ID and
 DOLIUM_SECRET_ACCESS_KEY set that first key instead.
+
+SIGHUP: the certificate and the stores of the configuration are read again (docs/stores.md).
 
 SIGTERM or SIGINT: no new connections, requests that are under way end, then exit 0."""
 
@@ -48,10 +51,6 @@ def _settings(args: argparse.Namespace) -> Settings:
     if not 0 <= settings.workers <= 512:
         raise ConfigError("--workers takes a number from 0 (one per core) to 512")
     require_sound(settings)
-    if settings.stores is not None:
-        raise ConfigError(
-            "the service has one disk store (store); stores and stores_file can be checked only"
-        )
     return settings
 
 
@@ -60,10 +59,13 @@ def _run(args: argparse.Namespace) -> int:
     from dolium.server import meters, telemetry  # noqa: PLC0415
     from dolium.server.claim import claim  # noqa: PLC0415
     from dolium.server.first_run import arrive, welcome  # noqa: PLC0415
+    from dolium.server.reload import Configuration  # noqa: PLC0415
     from dolium.server.run import serve  # noqa: PLC0415
     from dolium.server.wiring import build, meters_folder, serve_options  # noqa: PLC0415
 
     settings = _settings(args)
+    for notice in settings.notices:
+        print(f"dolium: {notice}", file=sys.stderr)
     telemetry.configure(settings.log_level)
     # Held by the workers too, so that nobody serves the folder while one of them still ends.
     held = claim(settings.data, patience=settings.drain + 15.0)
@@ -72,8 +74,12 @@ def _run(args: argparse.Namespace) -> int:
         if arrival is not None:
             print(welcome(arrival, settings), flush=True)
         meters.clear(meters_folder(settings))
+        current = Configuration(settings, lambda: _settings(args))
         return serve(
-            lambda: build(settings), serve_options(settings), ready=lambda bound: _tell(bound, settings)
+            lambda: build(current.settings, read_again=current.read),
+            serve_options(settings),
+            ready=lambda bound: _tell(bound, settings),
+            reloads=current,
         )
     finally:
         os.close(held)

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dolium.catalog import fences
-from dolium.catalog.stores import StoreRecord
+from dolium.catalog import fences, stores
+from dolium.catalog.database import Transaction
+from dolium.catalog.stores import Holding, StoreRecord
+from dolium.cli import store_explain
 from dolium.cli.options import Commands, command, open_catalog, settings_of, verbs
-from dolium.cli.output import moment, show_all, size_text
+from dolium.cli.output import moment, show, show_all, size_text
 from dolium.config.settings import Settings
-from dolium.errors import Conflict, StoreError
+from dolium.errors import Conflict, RecordNotFound, StoreError
 from dolium.objects import orphans
 from dolium.objects.orphans import Orphan
 from dolium.objects.service import ObjectService
 from dolium.objects.sweep import release_held, sweep
 from dolium.server.claim import claim
 from dolium.server.housekeeping import sweep_unborn
-from dolium.server.wiring import open_service
+from dolium.server.stores import LiveStores, StoreNow
+from dolium.server.wiring import limits_of
+from dolium.stores.composites.guarded import Guarded
+from dolium.stores.composites.placement import State
 from dolium.stores.contract import ReportsSpace, unwrap
 from dolium.stores.leaves.disk import Disk
-from dolium.values import Space
 
 __all__ = ["add"]
 
@@ -42,9 +47,27 @@ LOST is yes for what a restored catalog has not seen, and is therefore kept. Whi
 the last week are left out, unless they were there when the service started."""
 
 
+_STATES = """\
+online      all
+read-only   its objects can be read; nothing is written or deleted
+draining    its objects can be read and deleted; nothing new comes
+offline     it is not asked for anything: its objects answer 503
+configured  what the configuration says, which a state that is set here overrides
+
+A service that runs takes it up at once."""
+
+
 def add(commands: Commands) -> None:
     store = verbs(commands, "store", "Stores.")
-    command(store, "list", "List stores, and how full they are.", _list, listing=True)
+    command(store, "list", "List stores: how full they are, and what they hold.", _list, listing=True)
+    shown = command(store, "show", "Show one store.", _show, listing=True)
+    shown.add_argument("name")
+    state = command(store, "set-state", "Say what a store may do.", _set_state, listing=True, more=_STATES)
+    state.add_argument("name")
+    state.add_argument("state", choices=(*State, "configured"))
+    probed = command(store, "probe", "Ask the stores themselves whether they work.", _probe, listing=True)
+    probed.add_argument("name", nargs="*", help="default: all")
+    store_explain.add(store)
     command(
         store, "orphans", "List blobs that nothing names, with their descriptions.", _orphans, listing=True,
         more=_ORPHANS,
@@ -61,33 +84,113 @@ def add(commands: Commands) -> None:
 
 
 @contextmanager
-def _opened(args: argparse.Namespace) -> Iterator[tuple[ObjectService, list[StoreRecord]]]:
+def _opened(args: argparse.Namespace) -> Iterator[tuple[ObjectService, LiveStores]]:
+    settings = settings_of(args)
     with open_catalog(args) as database:
-        yield open_service(database, settings_of(args))
+        live = LiveStores(database, settings)
+        yield live.serve(limits_of(settings)), live
 
 
 def _list(args: argparse.Namespace) -> int:
-    with _opened(args) as (service, records):
-        found = [_record(service, record) for record in records]
+    with _opened(args) as (_, live):
+        holdings = live.holdings()
+        found = [_record(one, holdings.get(number, Holding())) for number, one in live.now.items()]
     shown = found if args.json else [_readable(record) for record in found]
     show_all(
-        shown, as_json=args.json, columns=("name", "kind", "state", "up", "total", "free", "used", "uuid")
+        shown,
+        as_json=args.json,
+        columns=("name", "kind", "state", "up", "objects", "bytes", "total", "free", "used", "uuid"),
     )
     return 0
 
 
-def _record(service: ObjectService, record: StoreRecord) -> dict[str, Any]:
-    up, space, problem = True, None, None
+def _show(args: argparse.Namespace) -> int:
+    with _opened(args) as (_, live):
+        one = _named(live, args.name)
+        record = _record(one, live.holdings().get(one.record.id, Holding()))
+    show(record if args.json else _readable(record), as_json=args.json)
+    return 0
+
+
+def _set_state(args: argparse.Namespace) -> int:
+    with open_catalog(args) as database:
+
+        def write(tx: Transaction) -> None:
+            record = stores.find(tx, args.name)
+            if record is None:
+                raise RecordNotFound("store", args.name)
+            if args.state == "configured":
+                stores.unset_state(tx, record.id)
+            else:
+                stores.set_state(tx, record.id, args.state)
+
+        database.write(write)
+    show({"name": args.name, "state": args.state}, as_json=args.json)
+    return 0
+
+
+def _probe(args: argparse.Namespace) -> int:
+    """6 if one is down."""
+    with _opened(args) as (_, live):
+        asked = [_named(live, name) for name in args.name] or list(live.now.values())
+        found = [_probed(one) for one in asked]
+    show_all(found, as_json=args.json, columns=("name", "up", "seconds", "problem"))
+    return 0 if all(record["up"] for record in found) else 6
+
+
+def _probed(one: StoreNow) -> dict[str, Any]:
+    began = time.monotonic()
+    problem = None
     try:
-        space = _space(service, record)
+        _ask(one)
     except StoreError as error:
-        up, problem = False, error.message
+        problem = error.message
+    return {
+        "name": one.record.name,
+        "up": problem is None,
+        "seconds": round(time.monotonic() - began, 3),
+        "problem": problem,
+    }
+
+
+def _ask(one: StoreNow) -> None:
+    if isinstance(one.leaf, Disk):
+        one.leaf.identify()
+        one.leaf.probe()
+    elif isinstance(one.store, Guarded):
+        one.store.probe()
+
+
+def _named(live: LiveStores, name: str) -> StoreNow:
+    found = next((one for one in live.now.values() if one.record.name == name), None)
+    if found is None:
+        raise RecordNotFound("store", name)
+    return found
+
+
+def _record(one: StoreNow, held: Holding) -> dict[str, Any]:
+    record = one.record
+    space, problem = None, None
+    try:
+        if isinstance(one.leaf, Disk):
+            one.leaf.identify()
+        else:
+            _ask(one)
+        power = unwrap(one.leaf, ReportsSpace)
+        space = power.space() if power is not None else None
+    except StoreError as error:
+        problem = error.message
     return {
         "name": record.name,
         "kind": record.kind,
-        "state": record.state,
-        "up": up,
+        "state": str(one.state),
+        "state_from": "set-state" if record.state_set else "configuration",
+        "up": problem is None,
         "problem": problem,
+        "objects": held.objects,
+        "parts": held.parts,
+        "garbage": held.garbage,
+        "bytes": held.bytes,
         "total": space.total if space else None,
         "free": space.free if space else None,
         "used": round(1 - space.free / space.total, 4) if space and space.total else None,
@@ -96,25 +199,31 @@ def _record(service: ObjectService, record: StoreRecord) -> dict[str, Any]:
     }
 
 
-def _space(service: ObjectService, record: StoreRecord) -> Space | None:
-    power = unwrap(service.store(record.id), ReportsSpace)
-    return power.space() if power is not None else None
-
-
 def _readable(record: dict[str, Any]) -> dict[str, Any]:
     used = record["used"]
-    sizes = {name: size_text(record[name]) for name in ("total", "free")}
+    sizes = {name: size_text(record[name]) for name in ("bytes", "total", "free")}
     return {**record, **sizes, "used": None if used is None else f"{used:.1%}"}
 
 
 def _orphans(args: argparse.Namespace) -> int:
     found = []
-    with _opened(args) as (service, records):
+    down = []
+    with _opened(args) as (service, live):
         _raise_fences(service, settings_of(args))
-        for record in records:
-            found += [_orphan(record, orphan) for orphan in orphans.find(service, record.id)]
+        for one in live.now.values():
+            try:
+                found += [_orphan(one.record, orphan) for orphan in orphans.find(service, one.record.id)]
+            except StoreError as error:
+                down.append((one, error))
     show_all(found, as_json=args.json, columns=("store", "blob", "size", "written", "lost", "bucket", "key"))
-    return 0
+    return _tell(down)
+
+
+def _tell(down: list[tuple[StoreNow, StoreError]]) -> int:
+    """6 if there is one that was passed over."""
+    for one, error in down:
+        print(f"dolium: the store {one.record.name} is passed over: {error.message}", file=sys.stderr)
+    return 6 if down else 0
 
 
 def _orphan(record: StoreRecord, orphan: Orphan) -> dict[str, Any]:
@@ -133,30 +242,34 @@ def _orphan(record: StoreRecord, orphan: Orphan) -> dict[str, Any]:
 
 
 def _sweep(args: argparse.Namespace) -> int:
-    done = []
-    with _opened(args) as (service, records):
+    done, down = [], []
+    with _opened(args) as (service, live):
         _raise_fences(service, settings_of(args))
         garbage = sweep(service)
         if args.even_held:
-            garbage += sum(release_held(service, record.id, enough=lambda: False) for record in records)
-        for record in records:
-            disk = unwrap(service.store(record.id), Disk)
-            temporaries = disk.sweep_temporaries() if disk is not None else 0
-            sweep_unborn(service, record.id, whole=True)
-            swept = orphans.sweep_orphans(service, record.id, whole=True, even_lost=args.even_lost)
-            done.append(
-                {
-                    "store": record.name,
-                    "temporaries": temporaries,
-                    "orphans": swept.removed,
-                    "bytes": swept.size,
-                    "lost": swept.lost,
-                }
-            )
+            garbage += sum(release_held(service, store_id, enough=lambda: False) for store_id in live.now)
+        for one in live.now.values():
+            try:
+                done.append(_swept(service, one, even_lost=args.even_lost))
+            except StoreError as error:
+                down.append((one, error))
     if not args.json:
         print(f"{garbage} blobs of garbage deleted")
     show_all(done, as_json=args.json, columns=("store", "temporaries", "orphans", "bytes", "lost"))
-    return 0
+    return _tell(down)
+
+
+def _swept(service: ObjectService, one: StoreNow, *, even_lost: bool) -> dict[str, Any]:
+    temporaries = one.leaf.sweep_temporaries() if isinstance(one.leaf, Disk) else 0
+    sweep_unborn(service, one, whole=True)
+    swept = orphans.sweep_orphans(service, one.record.id, whole=True, even_lost=even_lost)
+    return {
+        "store": one.record.name,
+        "temporaries": temporaries,
+        "orphans": swept.removed,
+        "bytes": swept.size,
+        "lost": swept.lost,
+    }
 
 
 def _raise_fences(service: ObjectService, settings: Settings) -> None:

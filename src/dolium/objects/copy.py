@@ -17,6 +17,7 @@ from dolium.catalog.database import Refused, Transaction
 from dolium.catalog.objects import Body, Check, NewObject, ObjectRow
 from dolium.crashpoints import reach
 from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, ObjectNotFound
+from dolium.objects import get
 from dolium.objects.damage import report, require_undamaged
 from dolium.objects.get import ObjectReader, inline_copy
 from dolium.objects.put import Digests, Intake, PutRequest, publish, refuse, require_fresh
@@ -52,6 +53,8 @@ def copy(
     require_undamaged(source)
     if request.algorithm is not None and not source.checksum.startswith(f"{request.algorithm} "):
         return _rewrite(service, source, target, request)
+    if not source.inline and not _may_stay(service, source, target, request):
+        return _rewrite(service, source, target, request)
     if source.inline:
         data = inline_copy(service, source)
         return publish(
@@ -68,6 +71,15 @@ def copy(
         new = replace(_new(source, request, cloned), sequence=sequence)
         return publish(service, target, new, check=request.check, quota=request.quota).result()
     return _share(service, source_bucket, source, target, request, facts, sequence)
+
+
+def _may_stay(service: ObjectService, source: ObjectRow, target: Bucket, request: CopyRequest) -> bool:
+    """Whether the bytes of the copy may lie where those of the source do: one store, or one that would be chosen."""
+    if service.placing is None or source.store_id is None:
+        return True
+    candidates = service.candidates(target.id, request, source.size)
+    stores = {source.store_id, *(part.store_id for part in get.parts(service, source))}
+    return stores <= set(candidates)
 
 
 def _new(source: ObjectRow, request: CopyRequest, body: Body) -> NewObject:

@@ -20,7 +20,7 @@ from dolium.catalog.database import Pending, Refused, Transaction
 from dolium.catalog.objects import Body, Check, NewObject, ObjectRow, Part
 from dolium.catalog.uploads import Upload
 from dolium.crashpoints import reach
-from dolium.errors import DoliumError, Malformed
+from dolium.errors import DoliumError, Malformed, StoreFull, StoreReadOnly, StoreUnavailable
 from dolium.objects.get import ObjectReader
 from dolium.objects.put import Digests, Receiver, refuse, require_fresh
 from dolium.objects.service import ObjectService, description
@@ -28,7 +28,7 @@ from dolium.stores.contract import PutOptions
 from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType
 from dolium.wire.checksums import combined_checksum, multipart_etag
 
-__all__ = ["ChosenPart", "Completed", "PartIntake", "begin", "complete", "copy_part"]
+__all__ = ["ChosenPart", "Completed", "PartIntake", "begin", "complete", "copy_part", "home"]
 
 _PIECE = 1 << 20
 
@@ -90,10 +90,16 @@ class PartIntake:
         self._service = service
         self._upload = upload
         self._number = number
-        self._receiver = Receiver(service, size, digests, inline=False)
+        self._receiver = Receiver(
+            service, size, digests, inline=False, bucket_id=upload.bucket_id, wanted=upload
+        )
         self.write = self._receiver.write
         self.write_all = self._receiver.write_all
         self.abort = self._receiver.abort
+
+    @property
+    def store_id(self) -> int:
+        return self._receiver.store_id
 
     def finish(self, trailer: Checksum | None = None) -> Pending[Part]:
         """Verify, make durable, enter. Raises as `put.Intake.finish`; UploadNotFound comes out of the result."""
@@ -156,6 +162,14 @@ def copy_part(
         raise
     finally:
         reader.close()
+
+
+def home(service: ObjectService, upload: Upload) -> int:
+    """A store that holds parts of the upload, or would take them."""
+    if service.placing is None:
+        return service.default_store
+    row = service.database.one("SELECT store_id FROM parts WHERE upload = $1 LIMIT 1", upload.id)
+    return int(row[0]) if row else service.default_store
 
 
 def complete(
@@ -266,10 +280,8 @@ def _publish(
     manifest = json.dumps(
         {"object": json.loads(facts["dolium"]), "parts": listed}, ensure_ascii=False
     ).encode()
-    store_id, key = taken[0].store_id, service.new_blob_key()
-    service.store(store_id).put(
-        key, io.BytesIO(manifest), options=PutOptions(size=len(manifest), description=facts)
-    )
+    key = service.new_blob_key()
+    store_id = _put_manifest(service, upload, taken[0].store_id, key, manifest, facts)
     reach("complete.manifest")
     body = Body(store_id=store_id, blob_key=key, upload=upload.id)
     new = NewObject(
@@ -308,6 +320,27 @@ def _refuse_corrupt(tx: Transaction, upload: Upload, taken: Sequence[Part]) -> N
             "InvalidPart", "A part of the upload is damaged in the store. Please upload it again.",
             UploadId=upload.upload_id, PartNumber=str(min(corrupt)),
         )  # fmt: skip
+
+
+def _put_manifest(
+    service: ObjectService, upload: Upload, first: int, key: str, manifest: bytes, facts: dict[str, str]
+) -> int:
+    """Where the first part lies, if that store takes it; else where a new blob would go."""
+    candidates = [first]
+    if service.placing is not None:
+        more = service.candidates(upload.bucket_id, upload, len(manifest))
+        candidates += [store_id for store_id in more if store_id != first]
+    for position, store_id in enumerate(candidates, 1):
+        try:
+            service.store(store_id).put(
+                key, io.BytesIO(manifest), options=PutOptions(size=len(manifest), description=facts)
+            )
+        except (StoreFull, StoreReadOnly, StoreUnavailable):
+            if position == len(candidates):
+                raise
+        else:
+            return store_id
+    raise AssertionError("there is always a candidate")
 
 
 def _answer(text: str) -> Completed:

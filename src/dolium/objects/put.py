@@ -17,14 +17,24 @@ import hmac
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Final
 
 from dolium.catalog import blobs, fences, objects
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Pending, Refused, Transaction
 from dolium.catalog.objects import Body, Check, NewObject, ObjectRow
 from dolium.crashpoints import reach
-from dolium.errors import BodyTruncated, ChecksumMismatch, DoliumError, Malformed, StoreUnavailable
+from dolium.errors import (
+    BodyTruncated,
+    ChecksumMismatch,
+    DoliumError,
+    Malformed,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 from dolium.objects.blob_keys import written_ns
+from dolium.objects.placing import Wanted
 from dolium.objects.service import ObjectService, description
 from dolium.stores.contract import BlobWriter, PutOptions, TakesChunks, unwrap
 from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType
@@ -42,6 +52,9 @@ __all__ = [
     "stored_checksum",
 ]
 
+_REFUSALS: Final = (StoreFull, StoreReadOnly, StoreUnavailable)
+# So much of a body is kept until its store has taken it: then another one can take its place.
+_KEPT: Final = 1 << 20
 # Below this, handing a piece to another thread costs more than hashing it here.
 _WORTH_A_THREAD = 128 << 10
 
@@ -92,8 +105,17 @@ def stored_checksum(checksum: Checksum | None) -> str:
 class Receiver:
     """Takes the bytes of one object or part, hashes them, and puts them where they stay."""
 
-    def __init__(self, service: ObjectService, size: int | None, digests: Digests, *, inline: bool) -> None:
-        """`inline`: whether a small body may stay in memory, for the catalog."""
+    def __init__(
+        self,
+        service: ObjectService,
+        size: int | None,
+        digests: Digests,
+        *,
+        inline: bool,
+        bucket_id: int = 0,
+        wanted: Wanted | None = None,
+    ) -> None:
+        """`inline`: whether a small body may stay in memory, for the catalog. `wanted`: what it is of."""
         self._service = service
         self._digests = digests
         self._size = size
@@ -102,7 +124,11 @@ class Receiver:
         self._small: list[bytes] = []
         self._writer: BlobWriter | None = None
         self._hashing: Future[None] | None = None
-        self.store_id = service.default_store
+        self._bucket_id = bucket_id
+        self._wanted = wanted
+        self._candidates: list[int] | None = None  # where else it may go; None: not asked yet
+        self._kept: list[bytes] | None = None  # what was written, as long as it may be written elsewhere
+        self._store_id = service.default_store
         self.blob_key = ""
         # ETags are MD5 by S3's rule; also where a policy forbids MD5 for security.
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -119,6 +145,21 @@ class Receiver:
     def in_memory(self) -> bool:
         """Whether all that came so far may stay in memory: then no call here blocks."""
         return self._writer is None
+
+    @property
+    def store_id(self) -> int:
+        """The store that the bytes go to, chosen when it is first asked for; another one if that refuses.
+
+        Raises StoreFull, StoreReadOnly, StoreUnavailable if none takes them.
+        """
+        if self._candidates is None:
+            if self._service.placing is None or self._wanted is None:
+                self._candidates = []
+            else:
+                chosen = self._service.candidates(self._bucket_id, self._wanted, self._size)
+                self._store_id, self._candidates = chosen[0], list(chosen[1:])
+                self._kept = [] if self._candidates else None
+        return self._store_id
 
     def write(self, data: bytes | memoryview) -> None:
         """Take a piece. Raises Malformed EntityTooLarge, BodyTruncated (more than declared), StoreError."""
@@ -156,9 +197,23 @@ class Receiver:
         if self._writer is None:
             self._writer = self._open()
             for piece in self._small:
-                self._writer.write(piece)
+                self._pass(piece)
             self._small = []
-        self._writer.write(data)
+        self._pass(data)
+
+    def _pass(self, data: bytes | memoryview) -> None:
+        writer, kept = self._writer, self._kept
+        assert writer is not None
+        if kept is not None:
+            kept.append(bytes(data))
+            if self._received > _KEPT:
+                self._kept = None  # from here on it stays where it is
+        try:
+            writer.write(data)
+        except _REFUSALS:
+            if kept is None:
+                raise
+            self._writer = self._elsewhere(kept)
 
     def _hash_all(self, pieces: Sequence[bytes | memoryview]) -> None:
         for piece in pieces:
@@ -177,12 +232,42 @@ class Receiver:
             self._sha256.update(data)
 
     def _open(self) -> BlobWriter:
-        store = self._service.store(self.store_id)
-        power = unwrap(store, TakesChunks)
+        """In the first of the candidates that takes it."""
+        while True:
+            try:
+                return self._open_in(self.store_id)
+            except _REFUSALS:
+                if not self._candidates:
+                    raise
+                self._store_id = self._candidates.pop(0)
+
+    def _open_in(self, store_id: int) -> BlobWriter:
+        power = unwrap(self._service.store(store_id), TakesChunks)
         if power is None:
-            raise StoreUnavailable(str(self.store_id), "the store takes no streams")
+            raise StoreUnavailable(str(store_id), "the store takes no streams")
         self.blob_key = self._service.new_blob_key()
         return power.open_writer(self.blob_key, options=PutOptions(size=self._size))
+
+    def _elsewhere(self, pieces: Sequence[bytes]) -> BlobWriter:
+        """A writer of another store that has taken the same; raises what is being handled if none does."""
+        while self._candidates:
+            if self._writer is not None:
+                self._writer.abort()
+            self._store_id = self._candidates.pop(0)
+            writer = self._open()
+            try:
+                for piece in pieces:
+                    writer.write(piece)
+            except _REFUSALS:
+                writer.abort()
+                if not self._candidates:
+                    raise
+                continue
+            except BaseException:
+                writer.abort()
+                raise
+            return writer
+        raise  # noqa: PLE0704 - what is being handled
 
     def verify(self, trailer: Checksum | None = None) -> Checksum | None:
         """Compare with all that the caller said; the checksum to keep. Raises BodyTruncated, ChecksumMismatch."""
@@ -213,9 +298,21 @@ class Receiver:
         if self._writer is None:
             body = Body(data=self._small[0] if len(self._small) == 1 else b"".join(self._small))
         else:
-            self._writer.commit(facts)
+            self._commit(facts)
             body = Body(store_id=self.store_id, blob_key=self.blob_key)
         return Blob(body, self._received, self._md5.digest(), checksum)
+
+    def _commit(self, facts: dict[str, str]) -> None:
+        assert self._writer is not None
+        while True:
+            try:
+                self._writer.commit(facts)
+            except _REFUSALS:
+                if self._kept is None:
+                    raise
+                self._writer = self._elsewhere(self._kept)
+            else:
+                return
 
     @property
     def received(self) -> int:
@@ -248,7 +345,9 @@ class Intake:
         self._service = service
         self._bucket = bucket
         self._request = request
-        self._receiver = Receiver(service, request.size, request.digests, inline=True)
+        self._receiver = Receiver(
+            service, request.size, request.digests, inline=True, bucket_id=bucket.id, wanted=request
+        )
         self.write = self._receiver.write
         self.write_all = self._receiver.write_all
         self.abort = self._receiver.abort
@@ -256,6 +355,10 @@ class Intake:
     @property
     def in_memory(self) -> bool:
         return self._receiver.in_memory
+
+    @property
+    def store_id(self) -> int:
+        return self._receiver.store_id
 
     def finish(self, trailer: Checksum | None = None) -> Pending[ObjectRow]:
         """Verify, make durable, publish. Raises ChecksumMismatch, BodyTruncated, StoreError at once; what the

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Database
 from dolium.errors import BucketNotFound, StoreUnavailable
 from dolium.objects.blob_keys import blob_key
+from dolium.objects.placing import Names, Placing, Wanted, request_of
 from dolium.stores.contract import BlobStore, ChecksBlobs, LocalFiles, unwrap
 
 __all__ = ["Limits", "ObjectService", "description"]
@@ -44,13 +45,14 @@ class Limits:
 class _Remembered:
     """What requests need again and again, as of one generation of the catalog."""
 
-    __slots__ = ("buckets", "fence_ns", "generation", "quotas", "tenancies")
+    __slots__ = ("buckets", "fence_ns", "generation", "names", "quotas", "tenancies")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
         self.buckets: dict[tuple[int, str], Bucket] = {}
         self.quotas: dict[int, int | None] = {}
         self.tenancies: dict[str, int] = {}
+        self.names: Names = {}
         self.fence_ns: int | None = None
 
 
@@ -60,10 +62,16 @@ class ObjectService:
     def __init__(
         self, database: Database, stores: Mapping[int, BlobStore], default_store: int, limits: Limits
     ) -> None:
-        """`stores` by their id in the catalog; new blobs go to `default_store`."""
+        """`stores` by their id in the catalog; new blobs go to `default_store`, until there is a `placing`."""
         self.database = database
-        self.stores = stores
+        self.stores = stores  # replaced whole while it runs, as the two below
         self.default_store = default_store
+        self.placing: Placing | None = None
+        self.on_change: Callable[[], None] | None = None  # called when the catalog's generation has changed
+        self.on_unknown: Callable[[], None] | None = (
+            None  # called for a store that another process knows already
+        )
+        self.on_close: Callable[[], None] | None = None  # closes the stores, if they are somebody else's
         self.limits = limits
         # MD5 is the slowest step of a large upload: it runs beside the write of the same bytes.
         self.hashing = ThreadPoolExecutor(2, thread_name_prefix="hash")
@@ -79,6 +87,8 @@ class ObjectService:
         generation = self.database.generation()
         if remembered.generation != generation:
             remembered = self._remembered = _Remembered(generation)
+            if self.on_change is not None:
+                self.on_change()
         return remembered
 
     def bucket(self, tenancy_id: int, name: str) -> Bucket:
@@ -113,35 +123,61 @@ class ObjectService:
     def store(self, store_id: int) -> BlobStore:
         """The store with that id. Raises StoreUnavailable if it is not configured here."""
         store = self.stores.get(store_id)
+        if store is None and self.on_unknown is not None:
+            self.on_unknown()
+            store = self.stores.get(store_id)
         if store is None:
             raise StoreUnavailable(str(store_id))
         return store
 
+    def change_stores(
+        self, stores: Mapping[int, BlobStore], default_store: int, placing: Placing | None
+    ) -> None:
+        """At once, while requests go on."""
+        self.stores = stores
+        self._files, self._checking = {}, {}
+        self.default_store = default_store
+        self.placing = placing
+
     def files(self, store_id: int) -> LocalFiles | None:
         """The store as one of files, if it is one. Raises StoreUnavailable."""
-        if store_id not in self._files:
-            self._files[store_id] = unwrap(self.store(store_id), LocalFiles)
-        return self._files[store_id]
+        known = self._files  # another dict takes its place when the stores change
+        if store_id not in known:
+            known[store_id] = unwrap(self.store(store_id), LocalFiles)
+        return known[store_id]
 
     def checking(self, store_id: int) -> ChecksBlobs | None:
         """The store as one whose files are to be checked by whoever reads them. Raises StoreUnavailable."""
-        if store_id not in self._checking:
+        known = self._checking
+        if store_id not in known:
             power = unwrap(self.store(store_id), ChecksBlobs)
-            self._checking[store_id] = power if power is not None and power.verify_reads else None
-        return self._checking[store_id]
+            known[store_id] = power if power is not None and power.verify_reads else None
+        return known[store_id]
+
+    def candidates(self, bucket_id: int, wanted: Wanted, size: int | None) -> Sequence[int]:
+        """The stores for a new blob, in the order in which to try them. Raises StoreFull, StoreReadOnly,
+        StoreUnavailable if there is none.
+        """
+        placing = self.placing
+        if placing is None:
+            return (self.default_store,)
+        return placing.choose(request_of(self._now().names, self.database, placing, bucket_id, wanted, size))
 
     def new_blob_key(self) -> str:
         """In front of the fence, also when the clock was set back."""
         remembered = self._now()
         if remembered.fence_ns is None:
-            remembered.fence_ns = fences.fence(self.database, self.default_store)
+            remembered.fence_ns = fences.highest(self.database)
         return blob_key(max(time.time_ns(), remembered.fence_ns), secrets.token_hex(6))
 
     def close(self) -> None:
         """Close the stores, then the catalog."""
         self.hashing.shutdown()
-        for store in self.stores.values():
-            store.close()
+        if self.on_close is not None:
+            self.on_close()
+        else:
+            for store in self.stores.values():
+                store.close()
         self.database.close()
 
 

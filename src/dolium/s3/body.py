@@ -33,6 +33,9 @@ class _Intake(Protocol[T_co]):
     @property
     def in_memory(self) -> bool: ...
 
+    @property
+    def store_id(self) -> int: ...
+
     def write(self, data: bytes | memoryview, /) -> None: ...
 
     def write_all(self, pieces: Sequence[bytes | memoryview], /) -> None: ...
@@ -111,7 +114,7 @@ def with_algorithm(digests: Digests, algorithm: ChecksumAlgorithm | None) -> Dig
     return Digests(digests.md5, digests.sha256, digests.checksum, algorithm)
 
 
-async def receive_into(incoming: Incoming, intake: _Intake[T], *, store_id: int, small: int) -> T:
+async def receive_into(incoming: Incoming, intake: _Intake[T], *, small: int) -> T:
     """Feed the body to the intake and wait for its commit. `small`: up to here nothing blocks.
 
     Raises what the intake raises; whatever goes wrong, nothing of the body stays.
@@ -122,22 +125,22 @@ async def receive_into(incoming: Incoming, intake: _Intake[T], *, store_id: int,
             async for piece in incoming.pieces():
                 intake.write(piece)
         else:
-            await _stream(incoming, intake, store_id)
+            await _stream(incoming, intake)
         trailer = incoming.trailer()
         if intake.in_memory:
             pending = intake.finish(trailer)
         else:
-            pending = await bridge.run(store_id, intake.finish, trailer)
+            pending = await bridge.run(intake.store_id, intake.finish, trailer)
     except BaseException:
         if intake.in_memory:
             intake.abort()
         else:
-            await asyncio.shield(bridge.run(store_id, intake.abort))
+            await asyncio.shield(bridge.run(intake.store_id, intake.abort))
         raise
     return await bridge.settle(pending)
 
 
-async def _stream(incoming: Incoming, intake: _Intake[T], store_id: int) -> None:
+async def _stream(incoming: Incoming, intake: _Intake[T]) -> None:
     bridge, load = incoming.call.site.bridge, incoming.call.site.load
     load.uploads += 1
     batch: list[bytes | memoryview] = []
@@ -150,7 +153,7 @@ async def _stream(incoming: Incoming, intake: _Intake[T], store_id: int) -> None
             if size >= load.piece:
                 if writing is not None:
                     await writing
-                writing = asyncio.ensure_future(bridge.run(store_id, intake.write_all, batch))
+                writing = asyncio.ensure_future(bridge.run(intake.store_id, intake.write_all, batch))
                 batch, size = [], 0
     finally:
         load.uploads -= 1
@@ -158,7 +161,7 @@ async def _stream(incoming: Incoming, intake: _Intake[T], store_id: int) -> None
         if writing is not None:
             await writing
     if batch:
-        await bridge.run(store_id, intake.write_all, batch)
+        await bridge.run(intake.store_id, intake.write_all, batch)
 
 
 async def read_document(call: Call, *, describes_body: bool = True) -> bytes:

@@ -11,7 +11,7 @@ from dolium.errors import Malformed, ObjectNotFound, PreconditionFailed
 from dolium.s3.call import Call
 from dolium.wire import conditions
 from dolium.wire.conditions import Outcome
-from dolium.wire.headers import decode_value, object_header_lines, read_object_headers
+from dolium.wire.headers import STORAGE_CLASSES, decode_value, object_header_lines, read_object_headers
 
 __all__ = [
     "copied_headers",
@@ -63,7 +63,9 @@ def refuse_unbuilt(call: Call) -> None:
 
 def stored_headers(call: Call) -> str:
     """The headers and metadata to keep with the object, as the catalog keeps them."""
-    return _as_json(tuple(object_header_lines(read_object_headers(call.headers))))
+    placing = call.site.service.placing
+    known = STORAGE_CLASSES if placing is None else placing.storage_classes
+    return _as_json(tuple(object_header_lines(read_object_headers(call.headers, storage_classes=known))))
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""The first start on a data folder: master key, default store, and one person who can do everything.
+"""The first start on a data folder: master key, stores, and one person who can do everything.
 
 Runs in the parent before there are workers, and leaves nothing open. Killed anywhere, it is done again: what
 lies on disk is made as it is found, and the catalog changes in one transaction.
@@ -9,21 +9,20 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from dolium.catalog import fences, people, stores, tenancies
+from dolium.catalog import fences, people, tenancies
 from dolium.catalog.database import Transaction
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.config.settings import Settings
 from dolium.crashpoints import reach
-from dolium.errors import StoreUnavailable
 from dolium.identity.credentials import Credentials, add_key, generate
 from dolium.identity.keys import open_sealer
 from dolium.identity.seal import Sealer, discard_unfinished
 from dolium.server.snippets import endpoint_of, snippets
-from dolium.stores.leaves.disk import Disk, Options
+from dolium.server.store_entry import DEFAULT_STORE, enter_stores
 
 __all__ = ["ADMIN", "DEFAULT_STORE", "TENANCY", "Arrival", "arrive", "welcome"]
 
-ADMIN, TENANCY, DEFAULT_STORE = "admin", "main", "default"
+ADMIN, TENANCY = "admin", "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Arrival:
 def arrive(settings: Settings, given: Credentials | None) -> Arrival | None:
     """Make the data folder ready to be served; None if it was arrived at before. The caller has claimed it.
 
-    Raises ConfigError (master key), CatalogUnavailable, StoreUnavailable.
+    Raises ConfigError (master key, stores), CatalogUnavailable, StoreUnavailable.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     reach("start.folder")
@@ -47,7 +46,7 @@ def arrive(settings: Settings, given: Credentials | None) -> Arrival | None:
         discard_unfinished(settings.data)
         sealer = open_sealer(database, settings.data, settings.master_key, create=True)
         reach("start.master")
-        _enter_store(database, settings)
+        enter_stores(database, settings)
         reach("start.store")
         # Nobody is writing, so no blob that is there now and that the catalog does not name will ever be named.
         database.write(lambda tx: fences.raise_all(tx, time.time_ns()))
@@ -59,31 +58,6 @@ def arrive(settings: Settings, given: Credentials | None) -> Arrival | None:
         return None
     finally:
         database.close()
-
-
-def _enter_store(database: SqliteDatabase, settings: Settings) -> None:
-    """The default store, if the catalog knows none. One that it knows is never made anew: the folder may be
-    the mount point of a disk that is missing.
-    """
-    if stores.find(database, DEFAULT_STORE) is not None:
-        return
-    try:
-        uuid = Disk.initialise(settings.store_root)
-    except OSError as error:
-        message = f"{settings.store_root} cannot be made a store: {error.strerror}"
-        raise StoreUnavailable(DEFAULT_STORE, message) from error
-
-    disk = Disk(Options(root=settings.store_root, expected_uuid=uuid), store_id=DEFAULT_STORE)
-    used = next(disk.list(), None) is not None
-
-    def write(tx: Transaction) -> None:
-        if stores.find(tx, DEFAULT_STORE) is None:
-            stores.add(tx, DEFAULT_STORE, "disk", uuid)
-            if used:
-                # The catalog that named these blobs is gone: they are kept, for `dolium rebuild`.
-                fences.add_loss(tx, time.time_ns())
-
-    database.write(write)
 
 
 def _enter_admin(tx: Transaction, sealer: Sealer, credentials: Credentials) -> bool:

@@ -19,10 +19,14 @@ from dolium.asgi.bridge import Bridge
 from dolium.asgi.messages import Response, Scope, Send
 from dolium.catalog import damage
 from dolium.catalog.database import Database
+from dolium.catalog.stores import Holding
 from dolium.errors import CatalogError, StoreError
 from dolium.server.backing_up import last_backup
 from dolium.server.meters import Meters
-from dolium.stores.contract import BlobStore, ReportsSpace, unwrap
+from dolium.server.stores import LiveStores, StoreNow
+from dolium.stores.composites.guarded import Guarded
+from dolium.stores.composites.placement import State
+from dolium.stores.contract import ReportsSpace, unwrap
 from dolium.stores.leaves.disk import Disk
 from dolium.values import Secret, Space
 
@@ -40,12 +44,12 @@ _FORWARDED = frozenset((
 
 
 class Health:
-    """One per process. `stores` by their number in the catalog, with their names."""
+    """One per process."""
 
     def __init__(
         self,
         database: Database,
-        stores: Mapping[int, tuple[str, BlobStore]],
+        live: LiveStores,
         bridge: Bridge,
         meters: Meters,
         *,
@@ -54,7 +58,7 @@ class Health:
         token: Secret | None = None,
     ) -> None:
         self._database = database
-        self._stores = stores
+        self._live = live
         self._bridge = bridge
         self._meters = meters
         self._metrics = metrics
@@ -82,17 +86,26 @@ class Health:
         return True
 
     async def _ready(self) -> Response:
-        """503 says in words what is down."""
+        """What is down, in words: 503 without the catalog or any store, else 200 if it serves in part."""
         states = {"catalog": self._catalog_state()}
-        for number, (name, store) in self._stores.items():
-            states[f"store {name}"] = await self._store_state(number, store)
+        found = await self._store_states()
+        states |= {f"store {name}": state for name, state in found.items()}
         if self.draining:
             states["worker"] = "ending"
-        ready = all(state == "ready" for state in states.values())
+        up = [state == "ready" for state in found.values()]
+        ready = states["catalog"] == "ready" and not self.draining and any(up)
+        status = "not ready" if not ready else "ready" if all(up) else "ready in part"
         if last_backup(self._data).error:
             # No reason to send requests elsewhere; and what went wrong names a folder, which is nobody's business here.
             states["backup"] = "the last backup could not be made; the log says why"
-        return _json(200 if ready else 503, {"status": "ready" if ready else "not ready", **states})
+        return _json(200 if ready else 503, {"status": status, **states})
+
+    async def _store_states(self) -> dict[str, str]:
+        """By name, asked all at once: one that hangs costs its own time, not also that of the others."""
+        self._live.refresh()
+        now = dict(self._live.now)
+        states = await asyncio.gather(*(self._store_state(number, one) for number, one in now.items()))
+        return {one.record.name: state for one, state in zip(now.values(), states, strict=True)}
 
     def _catalog_state(self) -> str:
         try:
@@ -101,11 +114,11 @@ class Health:
             return error.message
         return "ready"
 
-    async def _store_state(self, number: int, store: BlobStore) -> str:
+    async def _store_state(self, number: int, one: StoreNow) -> str:
         # In a thread and with an end: a hung file system must not hang the question.
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                return await self._bridge.run(number, _store_state, store)
+                return await self._bridge.run(number, _store_state, one)
         except StoreError as error:
             return error.message
         except TimeoutError:
@@ -119,7 +132,7 @@ class Health:
         return self._metrics == "local" and _is_local(scope)
 
     async def _metrics_page(self) -> Response:
-        gauges = [*self._usage(), *self._backup(), await self._space()]
+        gauges = [*self._usage(), *self._backup(), *await self._of_stores()]
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Given([*self._meters.collect(), *gauges]))
         text = generate_latest(registry)
@@ -161,20 +174,31 @@ class Health:
         size.add_metric((), last.size)
         return (when, failed, size)
 
-    async def _space(self) -> Metric:
-        family = GaugeMetricFamily("dolium_store_bytes", "Room of a store", labels=("store", "kind"))
-        for number, (name, store) in self._stores.items():
-            reports = unwrap(store, ReportsSpace)
+    async def _of_stores(self) -> Iterable[Metric]:
+        room = GaugeMetricFamily("dolium_store_bytes", "Room of a store", labels=("store", "kind"))
+        objects = GaugeMetricFamily("dolium_store_objects", "Objects in a store", labels=("store",))
+        up = GaugeMetricFamily("dolium_store_up", "Whether a store answers", labels=("store",))
+        state = GaugeMetricFamily("dolium_store_state", "What a store may do", labels=("store", "state"))
+        states = await self._store_states()
+        holdings = await self._bridge.run(0, self._live.holdings)
+        for number, one in self._live.now.items():
+            name, held = one.record.name, holdings.get(number, Holding())
+            objects.add_metric((name,), held.objects)
+            room.add_metric((name, "stored"), held.bytes)
+            up.add_metric((name,), float(states.get(name) == "ready"))
+            for possible in State:
+                state.add_metric((name, possible), float(one.state is possible))
+            reports = unwrap(one.store, ReportsSpace)
             if reports is None:
                 continue
             try:
                 async with asyncio.timeout(_PROBE_SECONDS):
                     space: Space = await self._bridge.run(number, reports.space)
             except (StoreError, TimeoutError):
-                continue  # down: its room is not known, and readiness says that it is down
-            family.add_metric((name, "total"), space.total)
-            family.add_metric((name, "free"), space.free)
-        return family
+                continue  # down: its room is not known
+            room.add_metric((name, "total"), space.total)
+            room.add_metric((name, "free"), space.free)
+        return (room, objects, up, state)
 
 
 class _Given(Collector):
@@ -185,12 +209,15 @@ class _Given(Collector):
         return self._families
 
 
-def _store_state(store: BlobStore) -> str:
-    disk = unwrap(store, Disk)
-    if disk is not None:
-        disk.identify()
-        if disk.suspect:
+def _store_state(one: StoreNow) -> str:
+    if one.state is State.OFFLINE:
+        return "the store is offline"
+    if isinstance(one.leaf, Disk):
+        one.leaf.identify()
+        if one.leaf.suspect:
             return "a write to the disk of this store failed; it is asked again soon"
+    elif isinstance(one.store, Guarded):
+        one.store.probe()
     return "ready"
 
 

@@ -13,11 +13,14 @@ import time
 from pathlib import Path
 
 from dolium.catalog import fences
-from dolium.errors import DoliumError
+from dolium.errors import DoliumError, StoreError
 from dolium.objects import orphans
 from dolium.objects.blob_keys import blob_key, written_ns
 from dolium.objects.service import ObjectService
 from dolium.objects.sweep import release_held, sweep
+from dolium.server.stores import LiveStores, StoreNow
+from dolium.stores.composites.guarded import Guarded
+from dolium.stores.composites.placement import State
 from dolium.stores.contract import ReportsSpace, unwrap
 from dolium.stores.leaves.disk import Disk
 
@@ -36,13 +39,16 @@ class Housekeeper:
     the time before the start at once, then once a day.
     """
 
-    def __init__(self, service: ObjectService, folder: Path, *, every: float, min_free: int = 0) -> None:
+    def __init__(
+        self, live: LiveStores, service: ObjectService, folder: Path, *, every: float, min_free: int = 0
+    ) -> None:
         """`every`: seconds between rounds. `min_free`: bytes of a store below which uploads are refused."""
+        self._live = live
         self._service = service
         self._every = every
         self._min_free = min_free
         self._lock = os.open(folder / "housekeeping.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._next_walk = 0.0
+        self._next_walks: dict[int, float] = {}  # by store
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="housekeeping", daemon=True)
 
@@ -66,14 +72,26 @@ class Housekeeper:
         swept = sweep(self._service)
         if swept:
             _log.info("swept %d blobs", swept)
-        for store_id in self._service.stores:
-            self._make_room(store_id)
-        if rounds % _TEMPORARIES_EVERY == 0:
-            self._sweep_temporaries()
-        if time.monotonic() >= self._next_walk:
-            for store_id in self._service.stores:
-                self._walk(store_id)
-            self._next_walk = time.monotonic() + _ORPHANS_EVERY
+        self._live.refresh()
+        for store_id, one in self._live.now.items():
+            # One that is down keeps nothing else from being done, and comes to its turn when it is back.
+            try:
+                self._keep(store_id, one, temporaries=rounds % _TEMPORARIES_EVERY == 0)
+            except StoreError as error:
+                _log.info("the store %s is passed over: %s", one.record.name, error.message)
+
+    def _keep(self, store_id: int, one: StoreNow, *, temporaries: bool) -> None:
+        if one.state in (State.OFFLINE, State.READ_ONLY):
+            return
+        self._make_room(store_id)
+        walks = time.monotonic() >= self._next_walks.get(store_id, 0.0)
+        if (temporaries or walks) and isinstance(one.store, Guarded) and not one.store.local:
+            one.store.probe()  # it may hang, and this ends in time
+        if temporaries and isinstance(one.leaf, Disk):
+            one.leaf.sweep_temporaries()
+        if walks:
+            self._walk(store_id, one)
+            self._next_walks[store_id] = time.monotonic() + _ORPHANS_EVERY
 
     def _make_room(self, store_id: int) -> None:
         """Where little is free, what stays only because of a backup goes before its time: deletes must help."""
@@ -98,15 +116,9 @@ class Housekeeper:
             return False
         return True
 
-    def _sweep_temporaries(self) -> None:
-        for store in self._service.stores.values():
-            disk = unwrap(store, Disk)
-            if disk is not None:
-                disk.sweep_temporaries()
-
-    def _walk(self, store_id: int) -> None:
+    def _walk(self, store_id: int, one: StoreNow) -> None:
         orphans.raise_fence(self._service, store_id)
-        sweep_unborn(self._service, store_id)
+        sweep_unborn(self._service, one)
         found = orphans.sweep_orphans(self._service, store_id, go_on=lambda: not self._stop.wait(_REST))
         if found.removed:
             _log.info("deleted %d blobs (%d bytes) that nothing names", found.removed, found.size)
@@ -124,10 +136,9 @@ class Housekeeper:
         os.close(self._lock)
 
 
-def sweep_unborn(service: ObjectService, store_id: int, *, whole: bool = False) -> None:
+def sweep_unborn(service: ObjectService, one: StoreNow, *, whole: bool = False) -> None:
     """Remove the descriptions of blobs that a crash kept from coming, as `orphans.sweep_orphans` looks at them."""
-    disk = unwrap(service.store(store_id), Disk)
-    if disk is not None:
-        start = 0 if whole else fences.walked(service.database, store_id)
-        end = fences.fence(service.database, store_id)
-        disk.sweep_unborn(blob_key(start, ""), blob_key(end, ""), lambda key: written_ns(key) is not None)
+    if isinstance(one.leaf, Disk):
+        start = 0 if whole else fences.walked(service.database, one.record.id)
+        end = fences.fence(service.database, one.record.id)
+        one.leaf.sweep_unborn(blob_key(start, ""), blob_key(end, ""), lambda key: written_ns(key) is not None)

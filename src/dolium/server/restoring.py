@@ -90,7 +90,12 @@ def discard_unfinished(data: Path) -> None:
 
 
 def _require_its_store(settings: Settings, about: About) -> str:
-    """What is wrong with the store of the folder. Raises Conflict for one that is another's."""
+    """What is wrong with the store of the folder. Raises Conflict for one that is another's.
+
+    Where there is a tree of stores, each is held to its identity by the catalog that comes.
+    """
+    if settings.stores is not None:
+        return ""
     try:
         found = Disk(Options(root=settings.store_root), store_id="default").identify()
     except StoreUnavailable as error:

@@ -4,7 +4,8 @@
 
 The parent binds, forks, and from then on only watches: it never builds a service, so no database connection, thread
 or event loop crosses a fork. A worker that dies is started again, more slowly each time. SIGTERM or SIGINT drains
-and ends all; a second one cuts off what still goes on. SIGHUP goes to every worker.
+and ends all; a second one cuts off what still goes on. SIGHUP goes to every worker, after a process that ends again
+has prepared what the new configuration needs once.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
+from typing import Protocol
 
 from dolium.config.settings import Listen
 from dolium.errors import CatalogUnavailable, ConfigError, DoliumError
@@ -29,7 +31,7 @@ from dolium.server.http.accept import Balance
 from dolium.server.listen import bind, tls_context
 from dolium.server.worker import Factory, ServeOptions, Service, Worker
 
-__all__ = ["ServeOptions", "Service", "serve"]
+__all__ = ["Reloads", "ServeOptions", "Service", "serve"]
 
 _log = logging.getLogger("dolium.server")
 
@@ -39,6 +41,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
 _GIVE_UP = 8
 _KILL_AFTER = 10.0  # beyond the drain
 _KILL_AFTER_SECOND = 3.0
+_PREPARED_WITHIN = 120  # seconds
 # The failures of a worker's start that keep their type on the way to the caller.
 _KINDS: dict[str, Callable[[str], DoliumError]] = {
     "ConfigError": ConfigError,
@@ -46,8 +49,22 @@ _KINDS: dict[str, Callable[[str], DoliumError]] = {
 }
 
 
+class Reloads(Protocol):
+    """What SIGHUP does beside telling the workers."""
+
+    def prepare(self) -> None:
+        """In a process of its own. A DoliumError says that the new configuration cannot be used."""
+
+    def adopt(self) -> None:
+        """In the parent, when `prepare` has come to its end: for workers that are started later."""
+
+
 def serve(
-    factory: Factory, options: ServeOptions, *, ready: Callable[[tuple[Listen, ...]], None] | None = None
+    factory: Factory,
+    options: ServeOptions,
+    *,
+    ready: Callable[[tuple[Listen, ...]], None] | None = None,
+    reloads: Reloads | None = None,
 ) -> int:
     """Serve until a signal ends it; 0. Must be called in the main thread, before any other is started.
 
@@ -64,7 +81,7 @@ def serve(
     balance = Balance(options.workers)
     worker = Worker(factory, options, bound, context, balance)
     listens = tuple(dict.fromkeys(one.listen for one in bound))
-    parent = _Parent(worker, options, [one.socket for one in bound], balance)
+    parent = _Parent(worker, options, [one.socket for one in bound], balance, reloads)
     return parent.run(lambda: ready(listens) if ready is not None else None)
 
 
@@ -84,12 +101,20 @@ class _Place:
 
 class _Parent:
     def __init__(
-        self, worker: Worker, options: ServeOptions, sockets: list[socket.socket], balance: Balance
+        self,
+        worker: Worker,
+        options: ServeOptions,
+        sockets: list[socket.socket],
+        balance: Balance,
+        reloads: Reloads | None,
     ) -> None:
         self._worker = worker
         self._options = options
         self._sockets = sockets
         self._balance = balance
+        self._reloads = reloads
+        self._preparing = 0  # the process that does
+        self._once_more = False  # SIGHUP came meanwhile
         self._places = [_Place(index) for index in range(options.workers)]
         self._selector = selectors.DefaultSelector()
         self._life_end, self._life = os.pipe()
@@ -170,12 +195,7 @@ class _Parent:
         self._selector.register(status, selectors.EVENT_READ, place)
 
     def _be_worker(self, index: int, tell: int) -> int:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent passes it on
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+        _forget_signals()
         os.close(self._life)
         self._selector.close()
         self._signals.close()
@@ -212,7 +232,58 @@ class _Parent:
             os.close(place.status)
             place.status = -1
 
+    # --- SIGHUP --------------------------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        if self._reloads is None:
+            self._send(signal.SIGHUP)
+        elif self._preparing:
+            self._once_more = True
+        else:
+            self._prepare(self._reloads)
+
+    def _prepare(self, reloads: Reloads) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                _forget_signals()
+                signal.alarm(_PREPARED_WITHIN)  # a store that hangs must not hold up the next time
+                reloads.prepare()
+                code = 0
+            except DoliumError as error:
+                _log.error("the configuration cannot be used: %s", error.message)
+            except BaseException:  # noqa: BLE001 - the end of a process
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+        self._preparing = pid
+
+    def _prepared(self) -> None:
+        """Look whether it has ended."""
+        if not self._preparing or self._reloads is None:
+            return
+        pid, wait_status = os.waitpid(self._preparing, os.WNOHANG)
+        if not pid:
+            return
+        self._preparing = 0
+        if os.waitstatus_to_exitcode(wait_status) == 0:
+            try:
+                self._reloads.adopt()
+            except DoliumError as error:
+                _log.error("the configuration cannot be used: %s", error.message)
+        self._send(signal.SIGHUP)  # in any case: certificates are read again
+        if self._once_more and not self._stopping:
+            self._once_more = False
+            self._prepare(self._reloads)
+
     def _reap(self) -> None:
+        self._prepared()
         for place in self._places:
             if not place.pid:
                 continue
@@ -250,8 +321,8 @@ class _Parent:
     def _on_signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop()
-        elif number == signal.SIGHUP:
-            self._send(signal.SIGHUP)
+        elif number == signal.SIGHUP and not self._stopping:
+            self._reload()
 
     def _stop(self) -> None:
         wait = (
@@ -270,6 +341,10 @@ class _Parent:
 
     def _kill_all(self) -> None:
         self._kill_at = float("inf")
+        if self._preparing:
+            os.kill(self._preparing, signal.SIGKILL)
+            os.waitpid(self._preparing, 0)
+            self._preparing = 0
         self._send(signal.SIGKILL)
         for place in self._places:
             if place.pid:
@@ -286,6 +361,16 @@ class _Parent:
         os.close(self._life_end)
         for sock in self._sockets:
             sock.close()
+
+
+def _forget_signals() -> None:
+    """In a child."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent passes it on
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
 
 
 def _wake_only(number: int, frame: FrameType | None) -> None:

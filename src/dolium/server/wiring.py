@@ -6,17 +6,20 @@ No connection, thread or descriptor of it crosses a fork: the parent builds noth
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dolium.asgi.bridge import Bridge
-from dolium.catalog import stores
 from dolium.catalog.database import Database
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.catalog.stores import StoreRecord
 from dolium.config.settings import Settings
-from dolium.errors import ConfigError
+from dolium.errors import DoliumError
 from dolium.identity.directory import Directory
 from dolium.identity.keys import KeyRing, open_sealer
 from dolium.objects.service import Limits, ObjectService
@@ -26,23 +29,24 @@ from dolium.s3.load import Load
 from dolium.s3.route import OPERATIONS
 from dolium.server.app import App
 from dolium.server.backing_up import BackupKeeper
-from dolium.server.first_run import DEFAULT_STORE
 from dolium.server.health import PROBES, Health
 from dolium.server.housekeeping import Housekeeper
 from dolium.server.http.options import LOOPBACK, HttpOptions, Refusal
 from dolium.server.http.server import Finished
 from dolium.server.meters import Meters
 from dolium.server.scrubbing import Scrubber
+from dolium.server.stores import LiveStores
 from dolium.server.telemetry import RequestLog
 from dolium.server.worker import ServeOptions
-from dolium.stores.contract import BlobStore
-from dolium.stores.leaves.disk import Disk, Options
 from dolium.wire.names import Hosts
 from dolium.wire.render import error_document
 
-__all__ = ["Wired", "build", "meters_folder", "open_service", "serve_options"]
+__all__ = ["Wired", "build", "limits_of", "meters_folder", "open_service", "serve_options"]
+
+_log = logging.getLogger("dolium.server")
 
 _ROUND_SECONDS = 60.0
+_CATCH_UP_SECONDS = 1.0
 
 
 def meters_folder(settings: Settings) -> Path:
@@ -82,6 +86,7 @@ class Wired:
 
     app: App
     service: ObjectService
+    live: LiveStores
     keys: KeyRing
     bridge: Bridge
     health: Health
@@ -90,6 +95,8 @@ class Wired:
     housekeeper: Housekeeper
     backups: BackupKeeper
     scrubber: Scrubber
+    read_again: Callable[[], Settings] | None = None
+    caught_up: dict[str, float] = field(default_factory=dict)  # when that was last tried
 
     @property
     def finished(self) -> Finished:
@@ -105,7 +112,31 @@ class Wired:
         self.health.draining = True
 
     def reload(self) -> None:
-        """Certificates are all that is read again."""
+        """The stores as the configuration now has them; beside the loop, since a store may be slow to answer."""
+        if self.read_again is not None:
+            threading.Thread(target=self._reload, args=(self.read_again,), name="reload", daemon=True).start()
+
+    def _reload(self, read_again: Callable[[], Settings]) -> None:
+        try:
+            changed = self.live.apply(read_again())
+        except DoliumError as error:
+            _log.error("the stores stay as they are: %s", error.message)
+        else:
+            if changed:
+                _log.info("the stores are as the configuration has them now: %s", ", ".join(self._names()))
+
+    def catch_up(self) -> None:
+        """An object lies in a store that is new: another worker has come to it before us, and SIGHUP is on its way."""
+        now = time.monotonic()
+        if (
+            self.read_again is not None
+            and now - self.caught_up.get("at", -_CATCH_UP_SECONDS) >= _CATCH_UP_SECONDS
+        ):
+            self.caught_up["at"] = now
+            self._reload(self.read_again)
+
+    def _names(self) -> list[str]:
+        return [one.record.name for one in self.live.now.values()]
 
     async def shutdown(self) -> None:
         self.close()
@@ -122,8 +153,8 @@ class Wired:
         self.meters.close()
 
 
-def build(settings: Settings) -> Wired:
-    """Build everything; `startup` begins what runs beside requests.
+def build(settings: Settings, *, read_again: Callable[[], Settings] | None = None) -> Wired:
+    """Build everything; `startup` begins what runs beside requests. `read_again`: the configuration, at SIGHUP.
 
     Raises ConfigError (master key, no store), CatalogUnavailable. A store that is down is no error here:
     the service starts, says that it is not ready, and comes back with the store.
@@ -131,7 +162,8 @@ def build(settings: Settings) -> Wired:
     database = SqliteDatabase(settings.data)
     try:
         keys = KeyRing(database, open_sealer(database, settings.data, settings.master_key))
-        service, records = open_service(database, settings)
+        live = LiveStores(database, settings)
+        service = live.serve(limits_of(settings))
     except BaseException:
         database.close()
         raise
@@ -141,9 +173,8 @@ def build(settings: Settings) -> Wired:
     site = Site(service, bridge, Directory(database), settings.region, load)
     meters = Meters(meters_folder(settings), [operation.name for operation in OPERATIONS])
     service.noted = meters.note
-    named = {record.id: (record.name, service.stores[record.id]) for record in records}
     health = Health(
-        database, named, bridge, meters,
+        database, live, bridge, meters,
         metrics=settings.metrics, token=settings.metrics_token, data=settings.data,
     )  # fmt: skip
     requests = (
@@ -152,39 +183,26 @@ def build(settings: Settings) -> Wired:
         else RequestLog(failures_only=settings.request_log == "failures")
     )
     every = min(_ROUND_SECONDS, settings.garbage_grace / 4 + 0.1)
-    housekeeper = Housekeeper(service, settings.data, every=every, min_free=settings.min_free)
+    housekeeper = Housekeeper(live, service, settings.data, every=every, min_free=settings.min_free)
     scrubber = Scrubber(
         service, settings.data, every=settings.scrub_every, rate=settings.scrub_rate, look_every=every
     )
     app = App(S3App(site, keys, hosts), health, hosts, meters, requests)
     keeper = BackupKeeper(database, settings)
-    return Wired(app, service, keys, bridge, health, meters, requests, housekeeper, keeper, scrubber)
+    wired = Wired(
+        app, service, live, keys, bridge, health, meters, requests, housekeeper, keeper, scrubber, read_again
+    )
+    service.on_unknown = wired.catch_up
+    return wired
 
 
 def open_service(database: Database, settings: Settings) -> tuple[ObjectService, list[StoreRecord]]:
     """The use cases over a catalog and its stores, without anything that serves. Raises ConfigError."""
-    records = stores.every(database)
-    live = {record.id: _open(record, settings) for record in records}
-    default = next((record.id for record in records if record.name == DEFAULT_STORE), None)
-    if default is None:
-        raise ConfigError("the catalog knows no store; start the service with dolium serve")
-    return ObjectService(database, live, default, _limits(settings)), records
+    live = LiveStores(database, settings)
+    return live.serve(limits_of(settings)), [one.record for one in live.now.values()]
 
 
-def _open(record: StoreRecord, settings: Settings) -> BlobStore:
-    if record.kind != "disk" or record.name != DEFAULT_STORE:
-        raise ConfigError(f"the catalog names a store {record.name!r} of kind {record.kind!r}, unknown here")
-    options = Options(
-        root=settings.store_root,
-        durability=settings.durability,
-        expected_uuid=record.uuid,
-        min_free_bytes=settings.min_free,
-        verify_reads=settings.verify_reads,
-    )
-    return Disk(options, store_id=record.name)
-
-
-def _limits(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> Limits:
     return Limits(
         inline_bytes=settings.inline_limit,
         grace_ms=settings.garbage_grace * 1000,

@@ -19,7 +19,7 @@ import struct
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -66,22 +66,27 @@ class Report:
         ]
 
 
-def check(data: Path, store: Path | None = None) -> Report:
-    """Check the catalog in `data` against itself and against the disk store under `store`."""
+def check(data: Path, store: Path | None = None, *, stores: Mapping[str, Path] | None = None) -> Report:
+    """Check the catalog in `data` against itself and against the disk store under `store`; or, of several, those whose
+    roots `stores` names. What lies in others is taken to be there.
+    """
     book = _Book(data)
-    disk = _Disk(store or data / "store")
+    roots = {"default": store or data / "store"} if stores is None else stores
+    disk = _Disks(roots, book.stores)
     report = Report()
     for complaint in (
         *book.integrity(), *_rows(book), *_usage(book), *_references(book), *_objects(book, disk), *_parts(book, disk),
-        *disk.unsummed(),
+        *(complaint for one in disk.all.values() for complaint in one.unsummed()),
     ):  # fmt: skip
         report.problems.append(complaint)
     report.garbage.extend(sorted(row["blob_key"] for row in book.garbage))
-    named = {key for _, key in book.named} | {row["blob_key"] for row in book.garbage}
-    report.orphans.extend(sorted(disk.blobs - named))
-    report.temporaries.extend(disk.temporaries)
+    named = book.named.keys() | {(row["store_id"], row["blob_key"]) for row in book.garbage}
+    for store_id, one in disk.all.items():
+        report.orphans.extend(sorted(key for key in one.blobs if (store_id, key) not in named))
+        report.temporaries.extend(one.temporaries)
     report.temporaries.extend(sorted(path.name for path in data.glob(".master.key.*")))
-    report.sidecars.extend(sorted(disk.sidecars.keys() - disk.blobs))
+    for one in disk.all.values():
+        report.sidecars.extend(sorted(one.sidecars.keys() - one.blobs))
     report.losses.extend(book.losses)
     report.unseen.extend(key for key in report.orphans if _written_ns(key) < book.walked_ns)
     return report
@@ -121,6 +126,7 @@ class _Book:
         self.shared = {(row["store_id"], row["blob_key"]): row["refs"] for row in rows("shared_blobs")}
         self.garbage = rows("garbage")
         self.losses = [row["sequence"] for row in rows("losses")]
+        self.stores = {row["name"]: row["id"] for row in rows("stores")}
         self.walked_ns = min((row["walked_ns"] for row in rows("stores")), default=0)
         self.bucket_usage = {row["bucket_id"]: (row["objects"], row["bytes"]) for row in rows("bucket_usage")}
         self.tenancy_usage = {
@@ -198,6 +204,17 @@ def _sums(key: str, data: bytes) -> bytes:
     return text + struct.pack("<I", crc32c(text))
 
 
+class _Disks:
+    """By the numbers that the catalog gives them."""
+
+    def __init__(self, roots: Mapping[str, Path], numbers: Mapping[str, int]) -> None:
+        self.all = {number: _Disk(roots[name]) for name, number in numbers.items() if name in roots}
+
+    def __getitem__(self, store_id: int) -> _Disk | None:
+        """None for a store that is not looked at."""
+        return self.all.get(store_id)
+
+
 def _rows(book: _Book) -> Iterator[str]:
     """Every row belongs to one that is there."""
     sequences = Counter(row["sequence"] for row in book.objects)
@@ -268,7 +285,7 @@ def _references(book: _Book) -> Iterator[str]:
             yield f"upload {upload['id']} is completed without an object, or has one and is open"
 
 
-def _objects(book: _Book, disk: _Disk) -> Iterator[str]:
+def _objects(book: _Book, disk: _Disks) -> Iterator[str]:
     """Every object has its bytes and its description."""
     for row in book.objects:
         complaint = _inline(book, row) if row["inline"] else _stored(book, disk, row)
@@ -287,7 +304,10 @@ def _inline(book: _Book, row: Row) -> str:
     return _differs(data, row["size"], row["etag"]) or ("has another checksum" if unsound else "")
 
 
-def _stored(book: _Book, disk: _Disk, row: Row) -> str:
+def _stored(book: _Book, disks: _Disks, row: Row) -> str:
+    disk = disks[row["store_id"]]
+    if disk is None:
+        return ""
     data = disk.read(row["blob_key"])
     if data is None:
         return f"has lost its blob {row['blob_key']}"
@@ -312,10 +332,13 @@ def _stored(book: _Book, disk: _Disk, row: Row) -> str:
     return ""
 
 
-def _parts(book: _Book, disk: _Disk) -> Iterator[str]:
+def _parts(book: _Book, disks: _Disks) -> Iterator[str]:
     """Every part has its bytes and its description."""
     for upload, parts in book.parts.items():
         for part in parts:
+            disk = disks[part["store_id"]]
+            if disk is None:
+                continue
             data = disk.read(part["blob_key"])
             if data is None:
                 yield f"part {part['number']} of upload {upload} has lost its blob {part['blob_key']}"

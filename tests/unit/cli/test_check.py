@@ -170,15 +170,12 @@ def test_only_stores_are_converted(run: Run, tmp_path: Path) -> None:
     assert run("check", "--convert", "--json", str(file)).code == 2
 
 
-def test_stores_within_dolium_yml_are_explained_and_not_served(run: Run, tmp_path: Path) -> None:
+def test_stores_within_dolium_yml_are_explained(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "dolium.yml"
     file.write_text("stores:\n  type: disk\n  files_dir: there\n  badges: [{type: faster}, {type: faster}]\n")
     ran = run("check", str(file))
     assert f"disk {tmp_path}/there" in ran.out
     assert ran.err == f"dolium: {file}:4: the badge 'faster' stands here twice\n"
-    refused = run("serve", "--config", str(file), "--data", str(tmp_path / "data"))
-    assert refused.code == 5
-    assert not (tmp_path / "data").exists()
 
 
 def test_a_file_cannot_move_the_cursor_of_who_has_it_explained(run: Run, tmp_path: Path) -> None:

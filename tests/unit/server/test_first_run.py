@@ -64,7 +64,7 @@ def test_a_start_that_was_killed_is_done_again(settings: Settings, monkeypatch: 
     def kill(*_: object, **__: object) -> None:
         raise KilledError
 
-    for step in ("open_sealer", "_enter_store", "add_key"):
+    for step in ("open_sealer", "enter_stores", "add_key"):
         with monkeypatch.context() as patch:
             patch.setattr(first_run, step, kill)
             with pytest.raises(KilledError):

@@ -96,7 +96,14 @@ async def upload_part_copy(call: Call) -> Response:
     if text is not None:
         start, stop = resolve_copy_range(parse_copy_range(text.encode("latin-1")), source.size)
     part = await call.site.bridge.run(
-        service.default_store, multipart.copy_part, service, upload, number, source, start, stop
+        source.store_id or service.default_store,
+        multipart.copy_part,
+        service,
+        upload,
+        number,
+        source,
+        start,
+        stop,
     )
     checksum = None
     if part.checksum and upload.algorithm:

@@ -79,7 +79,7 @@ async def upload_part(call: Call) -> Response:
     intake = PartIntake(
         service, upload, number, size=incoming.size, digests=with_algorithm(incoming.digests, algorithm)
     )
-    part = await receive_into(incoming, intake, store_id=service.default_store, small=-1)
+    part = await receive_into(incoming, intake, small=-1)
     headers: Headers = [(b"etag", b'"%b"' % part.etag.encode("ascii"))]
     if part.checksum:
         used = algorithm or said
@@ -99,7 +99,7 @@ async def complete(call: Call) -> Response:
     chosen = [ChosenPart(part.number, part.etag, part.checksum) for part in document]
     service = call.site.service
     done = await call.site.bridge.run(
-        service.default_store,
+        multipart.home(service, upload),
         lambda: multipart.complete(
             service,
             call.found,

@@ -230,9 +230,7 @@ async def put_object(call: Call) -> Response:
         call.quota(),
     )
     intake = Intake(site.service, call.found, request)
-    row = await receive_into(
-        incoming, intake, store_id=site.service.default_store, small=site.service.limits.inline_bytes
-    )
+    row = await receive_into(incoming, intake, small=site.service.limits.inline_bytes)
     headers: Headers = [
         (b"etag", b'"%b"' % row.etag.encode("ascii")),
         *checksum_headers(checksum_of(row.checksum)),

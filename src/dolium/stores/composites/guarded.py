@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dolium.errors import (
     BlobCorrupt,
@@ -29,8 +29,11 @@ from dolium.stores.composites.placement import State
 from dolium.stores.composites.powers import offer
 from dolium.stores.composites.threads import StoreThreads
 from dolium.stores.contract import (
+    Audit,
     BlobReader,
     BlobWriter,
+    BlockSums,
+    ChecksBlobs,
     CopiesWithin,
     KeepsDescriptions,
     LocalFiles,
@@ -84,6 +87,7 @@ class Guarded(Layer):
         self.local = child.local and self._threads is None
         self._chunks = unwrap(child, TakesChunks)
         offer(self, [child])
+        self._offer_checks(unwrap(child, ChecksBlobs))
         if (space := unwrap(child, ReportsSpace)) is not None:
             later = None if self._threads is None else self._threads.later
             health.space = SpaceCache(
@@ -206,6 +210,25 @@ class Guarded(Layer):
     def _open_file(self, key: str) -> tuple[int, int]:
         check_key(key)
         return self._call(self._power(LocalFiles).open_file, key)
+
+    def _offer_checks(self, checks: ChecksBlobs | None) -> None:
+        """A power of three: `powers.offer` knows those of one method."""
+        if checks is None:
+            return
+
+        def audit(key: str, **how: Any) -> Audit:
+            check_key(key)
+            self.require()
+            return checks.audit(key, **how)  # on the caller's thread: it takes as long as the blob is large
+
+        def open_checked(key: str) -> tuple[int, int, BlockSums | None]:
+            check_key(key)
+            return self._call(checks.open_checked, key)
+
+        for name, value in (
+            ("audit", audit), ("open_checked", open_checked), ("verify_reads", checks.verify_reads)
+        ):  # fmt: skip
+            setattr(self, name, value)
 
     def _space(self) -> Space:
         return self._call(self._power(ReportsSpace).space)

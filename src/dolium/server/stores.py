@@ -1,0 +1,305 @@
+"""The stores of one process: built from the configuration and the catalog, and built again while it runs.
+
+    live = LiveStores(database, settings)
+    service = live.serve(limits)
+    live.apply(changed)      # SIGHUP: weights, limits, states, rules, more stores
+    live.refresh()           # an administrator has set a state (dolium store set-state)
+
+A change takes the place of what was there at once. Requests that are under way end as they began; a store that stays
+is the same store, a store that left is closed with the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from dolium.catalog import stores
+from dolium.catalog.database import Database
+from dolium.catalog.stores import Holding, StoreRecord
+from dolium.config.settings import Settings
+from dolium.config.specs import CacheSpec, LeafSpec, StoresSpec
+from dolium.errors import CatalogError, ConfigError
+from dolium.objects.service import Limits, ObjectService
+from dolium.server.store_entry import DEFAULT_STORE, build_leaf_of, require_complete
+from dolium.server.store_tree import build_tree
+from dolium.stores.composites.cached import Cached, CacheOptions
+from dolium.stores.composites.guarded import Guarded
+from dolium.stores.composites.health import Health
+from dolium.stores.composites.placement import Request, State
+from dolium.stores.composites.routed import Routed
+from dolium.stores.contract import BlobStore
+from dolium.stores.leaves.disk import Disk, Options
+from dolium.wire.headers import STORAGE_CLASSES
+
+__all__ = ["LiveStores", "StoreNow"]
+
+_log = logging.getLogger("dolium.stores")
+
+_COUNT_SECONDS: Final = 60.0
+_SHARE: Final = 20
+"""Counting takes at most one part in so many of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreNow:
+    """A store as it is now. `leaf`: itself; `store`: what the service asks, with state, breaker and deadline."""
+
+    record: StoreRecord
+    leaf: BlobStore
+    store: BlobStore
+
+    @property
+    def state(self) -> State:
+        return self.store.health.state if isinstance(self.store, Guarded) else State.ONLINE
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    spec: StoresSpec | None
+    tree: Routed | None
+    now: Mapping[int, StoreNow]
+    default: int
+
+
+class _TreePlacing:
+    """`objects.placing.Placing` over a tree."""
+
+    def __init__(self, spec: StoresSpec, tree: Routed, numbers: Mapping[str, int]) -> None:
+        self.storage_classes = STORAGE_CLASSES.union(*(rule.when.storage_class for rule in spec.rules))
+        self.asks_groups = any(rule.when.group for rule in spec.rules)
+        self._tree = tree
+        self._numbers = numbers
+
+    def choose(self, request: Request, /) -> Sequence[int]:
+        return [self._numbers[name] for name in self._tree.choose(request)]
+
+
+class LiveStores:
+    """Raises ConfigError if the catalog and the configuration do not fit together."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._changing = threading.Lock()  # held by a change of the configuration, which may take its time
+        self._lock = threading.Lock()  # held while `_built` is replaced
+        self._service: ObjectService | None = None
+        self._made: dict[
+            str, tuple[object, BlobStore, BlobStore]
+        ] = {}  # what of, the leaf, the leaf in its cache
+        self._left: list[BlobStore] = []
+        self._counts = _Counts(database)
+        self._built = self._build(settings)
+
+    @property
+    def tree(self) -> Routed | None:
+        """None for the one store of a service without a tree."""
+        return self._built.tree
+
+    @property
+    def now(self) -> Mapping[int, StoreNow]:
+        """By number in the catalog."""
+        return self._built.now
+
+    def holdings(self) -> Mapping[int, Holding]:
+        """What rows name in each store, as it was counted a while ago; counts now if that is long ago."""
+        return self._counts.fresh()
+
+    def serve(self, limits: Limits) -> ObjectService:
+        """The service over these stores; closing it closes them."""
+        built = self._built
+        self._service = ObjectService(self._database, self._verbs(built), built.default, limits)
+        self._service.on_change = self.refresh
+        self._service.on_close = self.close
+        self._give(built)
+        return self._service
+
+    def apply(self, settings: Settings) -> bool:
+        """Be as these settings say; False if nothing is another. Raises ConfigError, and then nothing has changed."""
+        with self._changing:
+            if settings.stores == self._built.spec:
+                return False
+            built = self._build(settings)
+            with self._lock:
+                self._built = built
+                self._give(built)
+        self.refresh()  # what was set while we built
+        return True
+
+    def refresh(self) -> None:
+        """Take up the states that stand in the catalog."""
+        try:
+            records = {record.id: record for record in stores.every(self._database)}
+        except CatalogError:
+            return  # the next change brings us here again, and the request that asked will be told
+        with self._lock:
+            built = self._built
+            if all(records.get(number) == one.record for number, one in built.now.items()):
+                return
+            now = {
+                number: self._stated(built, records.get(number, one.record), one)
+                for number, one in built.now.items()
+            }
+            self._built = replace(built, now=now)
+            self._give(self._built)
+
+    def close(self) -> None:
+        for one in self._built.now.values():
+            one.store.close()
+        for store in self._left:
+            store.close()
+
+    # How it goes about it.
+
+    def _give(self, built: _Built) -> None:
+        service = self._service
+        if service is None:
+            return
+        numbers = {one.record.name: number for number, one in built.now.items()}
+        placing = (
+            None
+            if built.tree is None or built.spec is None
+            else _TreePlacing(built.spec, built.tree, numbers)
+        )
+        service.change_stores(self._verbs(built), built.default, placing)
+
+    def _verbs(self, built: _Built) -> Mapping[int, BlobStore]:
+        return {number: one.store for number, one in built.now.items()}
+
+    def _build(self, settings: Settings) -> _Built:
+        require_complete(self._database, settings)
+        records = {record.name: record for record in stores.every(self._database)}
+        spec = settings.stores
+        if spec is None:
+            return self._one(records, settings)
+        unknown = [leaf.id for leaf in spec.leaves() if leaf.id not in records]
+        if unknown:
+            raise ConfigError(
+                f"the catalog does not know the stores {', '.join(unknown)} yet; they are made when the service "
+                "starts, or at SIGHUP to its parent process"
+            )
+        before = dict(self._made)
+        made = {leaf.id: self._leaf(leaf, settings, records[leaf.id].uuid) for leaf in spec.leaves()}
+        tree = build_tree(
+            spec,
+            {name: store for name, (_, _, store) in made.items()},
+            {name: State(one.state) for name, one in records.items() if one.state_set},
+            usage=lambda name: self._counts.bytes_of(records[name].id) if name in records else None,
+        )
+        self._made = made
+        self._left += [
+            store for name, (_, _, store) in before.items() if made.get(name, (0, 0, 0))[2] is not store
+        ]
+        ids = tree.ids()
+        now = {records[name].id: StoreNow(records[name], made[name][1], tree.member(name)) for name in ids}
+        return _Built(spec, tree, now, records[ids[0]].id)
+
+    def _one(self, records: Mapping[str, StoreRecord], settings: Settings) -> _Built:
+        record = records.get(DEFAULT_STORE)
+        if record is None:
+            raise ConfigError(
+                "the catalog knows no store of this configuration; start the service with dolium serve, or name "
+                "its configuration with --config"
+            )
+        options = Options(
+            root=settings.store_root,
+            durability=settings.durability,
+            expected_uuid=record.uuid,
+            min_free_bytes=settings.min_free,
+            verify_reads=settings.verify_reads,
+        )
+        what = (options, None)
+        before = self._made.get(record.name)
+        disk = before[1] if before is not None and before[0] == what else Disk(options, store_id=record.name)
+        self._left += [store for _, _, store in self._made.values() if store is not disk]
+        self._made = {record.name: (what, disk, disk)}
+        built = _Built(None, None, {}, record.id)
+        return replace(built, now={record.id: self._stated(built, record, StoreNow(record, disk, disk))})
+
+    def _stated(self, built: _Built, record: StoreRecord, one: StoreNow) -> StoreNow:
+        """The store in the state that the catalog gives it, or else the configuration."""
+        if built.tree is None:
+            # A single store that is online is asked without a detour.
+            state = State(record.state) if record.state_set else State.ONLINE
+            if state is State.ONLINE:
+                return StoreNow(record, one.leaf, one.leaf)
+            return StoreNow(record, one.leaf, Guarded(one.leaf, record.name, Health(state)))
+        given = State(record.state) if record.state_set else _configured(built.spec, record.name)
+        guard = built.tree.member(record.name)
+        guard.health.state = given
+        return StoreNow(record, one.leaf, guard)
+
+    def _leaf(self, spec: LeafSpec, settings: Settings, uuid: str) -> tuple[object, BlobStore, BlobStore]:
+        """The one that is there, if it is to be the same."""
+        cache = spec.cache if spec.cache is not None and spec.cache.written and spec.kind != "disk" else None
+        what = (spec.kind, dict(spec.options), cache, uuid, settings.min_free, settings.verify_reads)
+        before = self._made.get(spec.id)
+        if before is not None and before[0] == what:
+            return before
+        leaf = build_leaf_of(spec, settings, uuid)
+        return what, leaf, leaf if cache is None else _cached(leaf, cache, spec.id)
+
+
+def _cached(leaf: BlobStore, spec: CacheSpec, store_id: str) -> BlobStore:
+    """The service never writes a blob twice, so what the cache has stays true."""
+    options = CacheOptions(
+        Path(spec.path),
+        size_bytes=spec.size_bytes,
+        fresh_seconds=math.inf,
+        keep_writes=spec.cache_updated_data,
+    )
+    return Cached(leaf, options, scope=store_id)
+
+
+def _configured(spec: StoresSpec | None, store_id: str) -> State:
+    """The state that the file gives a store."""
+    pending = [] if spec is None or isinstance(spec.root, LeafSpec) else list(spec.root.children)
+    while pending:
+        child = pending.pop()
+        if child.spec.id == store_id:
+            return State(child.state)
+        if not isinstance(child.spec, LeafSpec):
+            pending += child.spec.children
+    return State.ONLINE
+
+
+class _Counts:
+    """What rows name in each store, counted now and then: for figures, and for limits of stores that do not know
+    themselves how full they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()  # guards the next two, and that one counts at a time
+        self._known: Mapping[int, Holding] = {}
+        self._due = 0.0
+        self._counting = False
+
+    def fresh(self) -> Mapping[int, Holding]:
+        with self._lock:
+            if time.monotonic() >= self._due:
+                began = time.monotonic()
+                self._known = stores.holdings(self._database)
+                took = time.monotonic() - began
+                self._due = time.monotonic() + max(_COUNT_SECONDS, took * _SHARE)
+        return self._known
+
+    def bytes_of(self, store_id: int) -> int | None:
+        """As last counted; None before the first time. Never waits."""
+        if time.monotonic() >= self._due and not self._counting:
+            self._counting = True
+            threading.Thread(target=self._count, name="counting", daemon=True).start()
+        return self._known[store_id].bytes if store_id in self._known else None
+
+    def _count(self) -> None:
+        try:
+            self.fresh()
+        except Exception as error:  # noqa: BLE001 - a figure that is missing must not end anything
+            _log.warning("the blobs of the stores could not be counted: %s", error)
+        finally:
+            self._counting = False

@@ -1,0 +1,225 @@
+"""Stores that are made, entered and held to their identities; and what is refused in words."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dolium.catalog import fences, stores
+from dolium.catalog.sqlite import SqliteDatabase
+from dolium.config.galaxy import read_stores
+from dolium.config.settings import Settings
+from dolium.errors import ConfigError, StoreReadOnly, StoreUnavailable
+from dolium.objects.blob_keys import blob_key
+from dolium.objects.service import Limits
+from dolium.server import meters
+from dolium.server.first_run import arrive
+from dolium.server.store_entry import enter_stores, require_complete
+from dolium.server.stores import LiveStores
+from dolium.server.wiring import build, meters_folder
+from dolium.stores.composites.cached import Cached
+from dolium.stores.composites.guarded import Guarded
+from dolium.stores.composites.placement import Request, State
+from dolium.stores.leaves.disk import Disk
+
+HERE = 7
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    database = SqliteDatabase(tmp_path)
+    yield database
+    database.close()
+
+
+def settings_of(folder: Path, text: str) -> Settings:
+    file = folder / "stores.yml"
+    file.write_text(text)
+    return Settings(data=folder, stores=read_stores(file, {}, base=folder).spec)
+
+
+def two(folder: Path, kind: str = "hierarchical", more: str = "", first: str = "") -> Settings:
+    return settings_of(
+        folder,
+        f"type: {kind}\nbackends:\n  - {{id: a, type: disk, files_dir: a{first}}}\n"
+        f"  - {{id: b, type: disk, files_dir: b}}\n{more}",
+    )
+
+
+def test_a_new_store_is_made_and_a_known_one_never(tmp_path: Path, database: SqliteDatabase) -> None:
+    settings = two(tmp_path)
+    enter_stores(database, settings)
+    names = {record.name: record for record in stores.every(database)}
+    assert names["a"].uuid == Disk.initialise(tmp_path / "a")
+    assert (names["a"].kind, len(names)) == ("disk", 2)
+    (tmp_path / "a" / ".dolium-store.json").unlink()
+    enter_stores(database, settings)
+    assert not (tmp_path / "a" / ".dolium-store.json").exists()
+    live = LiveStores(database, settings)
+    with pytest.raises(StoreUnavailable):
+        live.now[names["a"].id].store.stat("key")
+    live.close()
+
+
+def test_a_store_of_which_the_catalog_was_lost_keeps_its_blobs(
+    tmp_path: Path, database: SqliteDatabase
+) -> None:
+    enter_stores(database, two(tmp_path))
+    assert fences.losses(database) == []
+    path = tmp_path / "c" / blob_key(HERE, "0123456789ab")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    enter_stores(database, settings_of(tmp_path, "id: c\ntype: disk\nfiles_dir: c\n"))
+    [loss] = fences.losses(database)
+    assert loss.covers(HERE, 1 << 60)
+
+
+def test_one_that_holds_garbage_cannot_leave(tmp_path: Path, database: SqliteDatabase) -> None:
+    settings = two(tmp_path)
+    enter_stores(database, settings)
+    alone = settings_of(tmp_path, "id: a\ntype: disk\nfiles_dir: a\n")
+    require_complete(database, alone)
+    number = next(record.id for record in stores.every(database) if record.name == "b")
+    database.write(
+        lambda tx: tx.run("INSERT INTO garbage (store_id, blob_key, due_ms) VALUES ($1, 'x', 0)", number)
+    )
+    with pytest.raises(
+        ConfigError, match=r"'b' is not in the configuration and holds 1 blobs: 0 objects, 0 parts and 1"
+    ):
+        require_complete(database, alone)
+    with pytest.raises(ConfigError, match="'b' is not in the configuration"):
+        require_complete(database, Settings(data=tmp_path))
+    live = LiveStores(database, settings)
+    with pytest.raises(ConfigError):
+        live.apply(alone)
+    assert live.tree is not None
+    assert live.tree.ids() == ("a", "b")
+    live.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("type: replicated\nbackends: [{id: a, type: disk, files_dir: a}]\n", "replicated stores yet"),
+        ("id: a\ntype: disk\nfiles_dir: file/below\n", "cannot be made a store"),
+        ("id: a\ntype: disk\nfiles_dir: a\nexpected_uuid: 3d2b\n", "not 3d2b"),
+        (
+            (
+                "id: far\ntype: boto3\nauth: {access_key: a, secret_key: b}\nbucket: {name: c}\n"
+                "connection: {endpoint_url: 'http://127.0.0.1:9', attempts: 1, timeout_seconds: 2}\n"
+            ),
+            "the new store 'far' cannot be made",
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_told(
+    tmp_path: Path, database: SqliteDatabase, text: str, words: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises((ConfigError, StoreUnavailable), match=words):
+        enter_stores(database, settings_of(tmp_path, text))
+    assert stores.every(database) == []
+
+
+def test_an_identity_in_the_file_must_be_that_of_the_catalog(
+    tmp_path: Path, database: SqliteDatabase
+) -> None:
+    enter_stores(database, two(tmp_path))
+    with pytest.raises(ConfigError, match=r"stores.yml:3: the store 'a' has the identity"):
+        LiveStores(database, two(tmp_path, first=", expected_uuid: 3d2b"))
+
+
+def test_a_state_of_the_file_counts_until_one_is_set(tmp_path: Path, database: SqliteDatabase) -> None:
+    settings = two(tmp_path, first=", state: draining")
+    enter_stores(database, settings)
+    live = LiveStores(database, settings)
+    number, other = sorted(live.now)
+    assert live.now[number].state is State.DRAINING
+    database.write(lambda tx: stores.set_state(tx, number, "online"))
+    live.refresh()
+    assert live.now[number].state is State.ONLINE
+    database.write(lambda tx: stores.set_state(tx, other, "offline"))
+    live.refresh()
+    with pytest.raises(StoreUnavailable):
+        live.now[other].store.stat("key")
+    again = LiveStores(database, settings)
+    assert (again.now[number].state, again.now[other].state) == (State.ONLINE, State.OFFLINE)
+    database.write(lambda tx: stores.unset_state(tx, number))
+    live.refresh()
+    assert live.now[number].state is State.DRAINING
+    live.close()
+    again.close()
+
+
+def test_a_single_store_has_states_too(tmp_path: Path, database: SqliteDatabase) -> None:
+    settings = Settings(data=tmp_path)
+    enter_stores(database, settings)
+    live = LiveStores(database, settings)
+    service = live.serve(Limits())
+    assert isinstance(service.store(service.default_store), Disk), "nothing stands between while it is online"
+    database.write(lambda tx: stores.set_state(tx, service.default_store, "read-only"))
+    service.tenancy_id("whoever asks next")
+    found = service.store(service.default_store)
+    assert isinstance(found, Guarded)
+    with pytest.raises(StoreReadOnly):
+        found.delete("key")
+    live.close()
+
+
+def test_a_change_keeps_the_stores_that_stay(tmp_path: Path, database: SqliteDatabase) -> None:
+    settings = two(tmp_path)
+    enter_stores(database, settings)
+    live = LiveStores(database, settings)
+    before = {one.record.name: one.leaf for one in live.now.values()}
+    assert not live.apply(settings)
+    rules = "rules:\n  - {store: b, when: {prefix: [x/, y/], size: '< 10'}}\n"
+    changed = two(tmp_path, "distributed", rules, first=", weight: 2.5")
+    assert live.apply(replace(changed))
+    assert {one.record.name: one.leaf for one in live.now.values()} == before
+    assert live.tree is not None
+    assert live.tree.choose(Request(name="y/1", size=9)) == ("b",)
+    assert live.tree.choose(Request(name="y/1", size=10)) != ("b",)
+    with pytest.raises(ConfigError, match="does not know the stores c yet"):
+        live.apply(settings_of(tmp_path, "type: hierarchical\nbackends:\n" + "".join(
+            f"  - {{id: {name}, type: disk, files_dir: {name}}}\n" for name in "abc"
+        )))  # fmt: skip
+    assert live.tree.ids() == ("a", "b")
+    live.close()
+
+
+def test_the_cache_that_a_remote_store_asks_for_is_there(tmp_path: Path, database: SqliteDatabase) -> None:
+    settings = settings_of(
+        tmp_path,
+        "id: far\ntype: boto3\nauth: {access_key: a, secret_key: b}\nbucket: {name: c}\n"
+        "connection: {endpoint_url: 'http://127.0.0.1:9', timeout_seconds: 3}\ncache: {path: cache, size: 1}\n",
+    )
+    database.write(lambda tx: stores.add(tx, "far", "s3", "uuid"))
+    live = LiveStores(database, settings)
+    [one] = live.now.values()
+    assert isinstance(one.store, Guarded)
+    assert isinstance(one.store.child, Cached)
+    assert one.store.child.far is one.leaf
+    assert not one.store.local
+    live.close()
+
+
+def test_a_worker_that_was_not_told_yet_finds_what_another_has_written(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "id: a\ntype: disk\nfiles_dir: a\n")
+    arrive(settings, None)
+    meters.clear(meters_folder(settings))
+    current = [settings]
+    wired = build(settings, read_again=lambda: current[0])
+    try:
+        current[0] = two(tmp_path)
+        enter_stores(wired.service.database, current[0])
+        other = LiveStores(wired.service.database, current[0])
+        [number] = other.now.keys() - wired.live.now.keys()
+        other.now[number].store.put("key", io.BytesIO(b"bytes"))
+        assert wired.service.store(number).stat("key").size == 5
+        with pytest.raises(StoreUnavailable):
+            wired.service.store(99)
+        other.close()
+    finally:
+        wired.close()
