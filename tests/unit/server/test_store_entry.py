@@ -1,6 +1,7 @@
 """Stores that are made, entered and held to their identities; and what is refused in words."""
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from dolium.catalog import fences, stores
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.config.galaxy import read_stores
 from dolium.config.settings import Settings
-from dolium.errors import ConfigError, StoreReadOnly, StoreUnavailable
+from dolium.errors import BlobCorrupt, ConfigError, StoreReadOnly, StoreUnavailable
 from dolium.objects.blob_keys import blob_key
 from dolium.objects.service import Limits
 from dolium.server import meters
@@ -223,3 +224,25 @@ def test_a_worker_that_was_not_told_yet_finds_what_another_has_written(tmp_path:
         other.close()
     finally:
         wired.close()
+
+
+def test_a_disk_of_a_tree_is_read_with_its_checksums(tmp_path: Path, database: SqliteDatabase) -> None:
+    settings = two(tmp_path)
+    enter_stores(database, settings)
+    live = LiveStores(database, settings)
+    service = live.serve(Limits())
+    number = service.default_store
+    service.store(number).put("key", io.BytesIO(b"bytes" * 1000))
+    checking = service.checking(number)
+    assert checking is not None
+    descriptor, size, sums = checking.open_checked("key")
+    os.close(descriptor)
+    assert sums is not None
+    with pytest.raises(BlobCorrupt):
+        sums.check(0, b"other" * 1000)
+    assert (size, checking.audit("key").summed) == (5000, True)
+    database.write(lambda tx: stores.set_state(tx, number, "offline"))
+    live.refresh()
+    with pytest.raises(StoreUnavailable):
+        checking.audit("key")
+    live.close()
