@@ -20,9 +20,11 @@ _CALLS_OUT = {"urllib.request", "http.client", "requests", "httpx", "aiohttp", "
 
 
 def test_advisory_cve_2021_21287_nothing_here_calls_out() -> None:
-    """MinIO (and SeaweedFS, CVE-2026-73080) fetched what a request named. No part of the service connects anywhere."""
+    """MinIO (and SeaweedFS, CVE-2026-73080) fetched what a request named. No part of the service connects anywhere but
+    remote stores, to where the configuration says.
+    """
     for path in _SOURCE.rglob("*.py"):
-        if "testing" in path.relative_to(_SOURCE).parts:
+        if {"testing", "leaves"} & set(path.relative_to(_SOURCE).parts):
             continue
         tree = ast.parse(path.read_text())
         named = {
