@@ -19,6 +19,7 @@ from dolium.stores.leaves.memory import Memory
 from dolium.testing.caches import check_accounts
 from dolium.testing.faults import FailingStore, HungStore, SlowStore, TornStore
 from dolium.testing.powers import (
+    ChecksSuite,
     ChunksSuite,
     CopiesSuite,
     DescriptionsSuite,
@@ -99,7 +100,7 @@ class TestOfOne(RoutedSuite):
 
 @pytest.mark.parametrize("deadline", [None, 60.0])
 class TestGuardedDisk(
-    StoreSuite, ChunksSuite, CopiesSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite
+    StoreSuite, ChecksSuite, ChunksSuite, CopiesSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite
 ):
     @pytest.fixture
     def store(self, disk: Callable[[], Disk], deadline: float | None) -> BlobStore:
