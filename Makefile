@@ -23,8 +23,17 @@ AZURITE := azurite@3.37.0
 serve: $(VENV)/.runs
 	@exec $(BIN)/python -m dolium serve $(ARGS)
 
+# Tests that work in their own process run on both cores; those that start servers and take the time follow.
+APART := tests/unit tests/contract tests/fuzz tests/galaxy tests/house tests/s3
+
 test: $(VENV)/.develops
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(APART) --ignore tests/unit/server
+	$(BIN)/python -m pytest tests/unit/server
+	$(BIN)/python -m pytest $(APART:%=--ignore %)
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 check: $(VENV)/.develops
 	$(BIN)/ruff format --check .
