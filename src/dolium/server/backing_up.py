@@ -144,7 +144,7 @@ class BackupKeeper:
         began = time.monotonic()
         about = make(self._database, self._settings, self._rest)
         seconds = time.monotonic() - began
-        _log.info("backed the catalog up to %s: %d bytes in %.1f s", about.file, about.size, seconds)
+        _log.info("backed the catalog up to %s: %d bytes in %.1f s", about.file.name, about.size, seconds)
         self._leave_word(LastBackup(about.made_ns // 1_000_000, about.size, round(seconds, 3)))
 
     def _rest(self, seconds: float) -> None:
