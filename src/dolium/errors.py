@@ -12,7 +12,9 @@
     ├── Conflict
     │   ├── AlreadyExists    a bucket, tenancy, person, key of that name
     │   ├── BucketNotEmpty
-    │   └── PreconditionFailed
+    │   ├── Overtaken        a version with a higher sequence came first
+    │   ├── PreconditionFailed
+    │   └── VersionGone      what was being read is replaced or deleted, and its bytes with it
     ├── RangeNotSatisfiable
     ├── ChecksumMismatch     the bytes are not those that the caller described
     ├── BodyTruncated        the body ended before its declared length
@@ -57,6 +59,7 @@ __all__ = [
     "ObjectNotFound",
     "OutcomeUnknown",
     "Overloaded",
+    "Overtaken",
     "PartlyDone",
     "PreconditionFailed",
     "QuotaExceeded",
@@ -69,6 +72,7 @@ __all__ = [
     "SumsDamaged",
     "Unsupported",
     "UploadNotFound",
+    "VersionGone",
 ]
 
 
@@ -175,6 +179,22 @@ class PreconditionFailed(Conflict):
     def __init__(self, condition: str) -> None:
         super().__init__("At least one of the pre-conditions you specified did not hold")
         self.condition = condition
+
+
+class Overtaken(Conflict):
+    """While this version was on its way, one with a higher sequence was published: it needs a higher one too."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("The object is written too often at the same time. Please try again.")
+        self.key = key
+
+
+class VersionGone(Conflict):
+    """The version that was found has been replaced or deleted since, and its bytes are no longer there: look again."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("The object was replaced or deleted while it was being read. Please try again.")
+        self.key = key
 
 
 class RangeNotSatisfiable(DoliumError):

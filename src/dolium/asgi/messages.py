@@ -17,6 +17,7 @@ __all__ = [
     "Guard",
     "Headers",
     "Message",
+    "Pieces",
     "Receive",
     "Response",
     "Scope",
@@ -71,7 +72,17 @@ class FileBody:
         os.close(self.descriptor)
 
 
-Body = bytes | AsyncIterator[bytes | FileBody]
+class Pieces(Protocol):
+    """A body that comes in pieces. It is closed when it has been sent, or nobody wants it any more; also before its
+    first piece.
+    """
+
+    def __aiter__(self) -> AsyncIterator[bytes | FileBody]: ...
+
+    async def aclose(self) -> None: ...
+
+
+Body = bytes | Pieces
 
 
 @dataclass(slots=True)
@@ -84,18 +95,23 @@ class Response:
 
     async def send(self, scope: Scope, send: Send) -> None:
         """Answer. A body that breaks off raises, and the server then breaks the connection."""
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        if isinstance(self.body, bytes):
-            await send({"type": "http.response.body", "body": self.body})
+        body = self.body
+        if isinstance(body, bytes):
+            await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+            await send({"type": "http.response.body", "body": body})
             return
         extensions = scope.get("extensions") or ()
-        async for piece in self.body:
-            if isinstance(piece, bytes):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                continue
-            # A server that does not know of guards would send what was not checked.
-            wanted = _ZERO_COPY if piece.guard is None else GUARDED
-            await _send_file(piece, send, zero_copy=wanted in extensions)
+        try:
+            await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+            async for piece in body:
+                if isinstance(piece, bytes):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    continue
+                # A server that does not know of guards would send what was not checked.
+                wanted = _ZERO_COPY if piece.guard is None else GUARDED
+                await _send_file(piece, send, zero_copy=wanted in extensions)
+        finally:
+            await body.aclose()
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -13,7 +13,7 @@ from dolium.catalog import blobs, buckets
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Read, Transaction
 from dolium.crashpoints import reach
-from dolium.errors import BlobCorrupt, ObjectNotFound, QuotaExceeded
+from dolium.errors import BlobCorrupt, ObjectNotFound, Overtaken, QuotaExceeded
 from dolium.wire.checksums import crc32c
 
 __all__ = [
@@ -29,10 +29,12 @@ __all__ = [
     "body_of",
     "expect_room",
     "find",
+    "is_there",
     "parts_of",
     "publish",
     "release_parts",
     "remove",
+    "require_newest",
     "require_sound",
     "required",
 ]
@@ -141,6 +143,17 @@ def find(read: Read, bucket_id: int, key: str, *, with_body: bool = False) -> Ob
     return ObjectRow(*row) if row else None
 
 
+def is_there(read: Read, row: ObjectRow) -> bool:
+    """Whether the version has been neither replaced nor deleted since it was found."""
+    return (
+        read.one(
+            "SELECT 1 FROM objects WHERE bucket_id = $1 AND key = $2 AND sequence = $3",
+            row.bucket_id, row.key, row.sequence,
+        )
+        is not None
+    )  # fmt: skip
+
+
 def body_of(read: Read, sequence: int) -> bytes | None:
     """The inline bytes of a version. Raises BlobCorrupt."""
     row = read.one("SELECT data, crc FROM bodies WHERE sequence = $1", sequence)
@@ -181,14 +194,14 @@ def publish(
 ) -> ObjectRow:
     """Make `new` the current version, and what it replaces garbage.
 
-    Raises BucketNotFound, what `check` raises, and QuotaExceeded if the tenancy would hold more than
-    `quota` bytes. Of two writes that overlap, the one with the higher sequence stays, whichever commits
-    first: then the order in the catalog and the order in the descriptions of the blobs are the same.
+    Raises BucketNotFound, what `check` raises, QuotaExceeded if the tenancy would hold more than `quota` bytes, and
+    Overtaken (`require_newest`).
     """
     buckets.require(tx, bucket)
     current = find(tx, bucket.id, new.key)
     if check is not None:
         check(current)
+    require_newest(current, new)
     admit(tx, bucket, current, new.size, quota)
     sequence = tx.next_sequence() if new.sequence is None else tx.note_sequence(new.sequence)
     row = ObjectRow(
@@ -196,9 +209,6 @@ def publish(
         new.owner_id, new.headers, int(new.body.data is not None), new.body.store_id, new.body.blob_key,
         new.body.upload, new.body.manifest,
     )  # fmt: skip
-    if current is not None and current.sequence > sequence:
-        _release(tx, row, grace_ms)
-        return row
     if current is not None:
         _drop(tx, current, grace_ms)
         reach("object.released")
@@ -220,6 +230,16 @@ def publish(
     else:
         tx.count(bucket.id, bucket.tenancy_id, 0, new.size - current.size)
     return row
+
+
+def require_newest(current: ObjectRow | None, new: NewObject) -> None:
+    """Raises Overtaken if the sequence of `new` was reserved before that of what is there: in the catalog and in the
+    descriptions of the blobs the order must be the same.
+
+    Nor can `new` be taken for one that was replaced as soon as it came: what is there may have demanded what it found.
+    """
+    if current is not None and new.sequence is not None and current.sequence > new.sequence:
+        raise Overtaken(new.key)
 
 
 def admit(tx: Transaction, bucket: Bucket, current: ObjectRow | None, size: int, quota: int | None) -> None:

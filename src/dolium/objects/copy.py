@@ -16,11 +16,11 @@ from dolium.catalog.damage import Subject
 from dolium.catalog.database import Refused, Transaction
 from dolium.catalog.objects import Body, Check, NewObject, ObjectRow
 from dolium.crashpoints import reach
-from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, ObjectNotFound
+from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, ObjectNotFound, Overtaken, VersionGone
 from dolium.objects import get
 from dolium.objects.damage import report, require_undamaged
-from dolium.objects.get import ObjectReader, inline_copy
-from dolium.objects.put import Digests, Intake, PutRequest, publish, refuse, require_fresh
+from dolium.objects.get import ObjectReader, inline_copy, missing
+from dolium.objects.put import Digests, Intake, PutRequest, behind, publish, refuse, require_fresh
 from dolium.objects.service import ObjectService, description
 from dolium.stores.contract import CopiesWithin, PutOptions, unwrap
 from dolium.values import ChecksumAlgorithm
@@ -47,8 +47,8 @@ def copy(
 ) -> ObjectRow:
     """Publish a copy of `source`, as it was found. Blocking.
 
-    Raises ObjectNotFound if the source was replaced or deleted meanwhile, what `request.check` raises,
-    QuotaExceeded, StoreError; BlobCorrupt if the source is known to be damaged.
+    Raises VersionGone if the source was replaced or deleted meanwhile, what `request.check` raises, QuotaExceeded,
+    StoreError; BlobCorrupt if the source is known to be damaged.
     """
     require_undamaged(source)
     if request.algorithm is not None and not source.checksum.startswith(f"{request.algorithm} "):
@@ -60,6 +60,12 @@ def copy(
         return publish(
             service, target, _new(source, request, Body(data=data)), check=request.check, quota=request.quota
         ).result()
+    return behind(lambda: _publish(service, source_bucket, source, target, request))
+
+
+def _publish(
+    service: ObjectService, source_bucket: Bucket, source: ObjectRow, target: Bucket, request: CopyRequest
+) -> ObjectRow:
     sequence = service.database.reserve_sequence()
     facts = description(
         target, request.key, sequence, etag=source.etag, size=source.size, headers=request.headers,
@@ -99,7 +105,8 @@ def _clone(service: ObjectService, source: ObjectRow, facts: dict[str, str]) -> 
     try:
         info = power.copy_within(source.blob_key, key, options=PutOptions(description=facts))
     except BlobNotFound as error:
-        raise ObjectNotFound(source.key) from error
+        subject = Subject(source.store_id, source.blob_key)
+        raise missing(service, source, "a blob of the object is not in its store", subject) from error
     except BlobCorrupt as error:
         report(service, Subject(source.store_id, source.blob_key), source, error)
         raise
@@ -124,24 +131,26 @@ def _share(
         manifest, io.BytesIO(text), options=PutOptions(size=len(text), description=facts)
     )
     reach("copy.manifest")
+    written = Body(store_id=store_id, manifest=manifest)
     body = Body(store_id=store_id, blob_key=blob_key, upload=source.upload, manifest=manifest)
     new = replace(_new(source, request, body), sequence=sequence)
     grace_ms = service.limits.grace_ms
 
     def write(tx: Transaction) -> ObjectRow | Refused:
         try:
-            require_fresh(tx, body)
+            require_fresh(tx, written)
             buckets.require(tx, target)
             present = objects.find(tx, source_bucket.id, source.key)
             if present is None or present.sequence != source.sequence:
-                raise ObjectNotFound(source.key)
+                raise VersionGone(source.key)
             require_undamaged(present)
             current = objects.find(tx, target.id, request.key)
             if request.check is not None:
                 request.check(current)
+            objects.require_newest(current, new)
             objects.admit(tx, target, current, new.size, request.quota)
         except DoliumError as error:
-            return refuse(tx, Body(store_id=store_id, blob_key=manifest), error)
+            return refuse(tx, written, error)
         # Shared before the publication, which may release the very row that is copied.
         blobs.share(tx, store_id, blob_key)
         if source.upload is not None:
@@ -171,7 +180,10 @@ def _rewrite(service: ObjectService, source: ObjectRow, target: Bucket, request:
     try:
         while piece := reader.read(_PIECE):
             intake.write(piece)
-        return intake.finish().result()
+        try:
+            return intake.finish().result()
+        except Overtaken:
+            return intake.finish_behind()
     except BaseException:
         intake.abort()
         raise

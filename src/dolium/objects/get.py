@@ -12,7 +12,7 @@ from dolium.catalog import objects
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.damage import Subject
 from dolium.catalog.objects import ObjectRow, Part, required
-from dolium.errors import BlobCorrupt, BlobNotFound, ObjectNotFound
+from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, VersionGone
 from dolium.objects.damage import Guard, inline, report, require_undamaged
 from dolium.objects.service import ObjectService
 from dolium.stores.contract import BlobReader, LocalFiles, Reader
@@ -25,6 +25,7 @@ __all__ = [
     "find",
     "inline_bytes",
     "inline_copy",
+    "missing",
     "open_segment",
     "parts",
     "read_start",
@@ -79,12 +80,29 @@ def find(service: ObjectService, bucket: Bucket, key: str, *, with_body: bool) -
 
 
 def parts(service: ObjectService, row: ObjectRow) -> list[Part]:
-    """The parts of a multipart object; none for any other."""
-    return [] if row.upload is None else objects.parts_of(service.database, row.upload)
+    """The parts of a multipart object; none for any other. Raises VersionGone, BlobCorrupt."""
+    if row.upload is None:
+        return []
+    found = objects.parts_of(service.database, row.upload)
+    if not found or sum(part.size for part in found) != row.size:
+        raise missing(service, row, "the parts of the object do not add up to its size")
+    return found
+
+
+def missing(service: ObjectService, row: ObjectRow, what: str, subject: Subject | None = None) -> DoliumError:
+    """What it means that bytes of a version are not where they were: it is gone, or they are lost, which is reported
+    of `subject`.
+    """
+    if not objects.is_there(service.database, row):
+        return VersionGone(row.key)
+    lost = BlobCorrupt(what)
+    if subject is not None:
+        report(service, subject, row, lost)
+    return lost
 
 
 def segments(service: ObjectService, row: ObjectRow, start: int, stop: int) -> list[Segment]:
-    """Where bytes `start` up to `stop` of an object lie that is not inline."""
+    """Where bytes `start` up to `stop` of an object lie that is not inline. Raises as `parts`."""
     if row.store_id is None:
         raise BlobCorrupt("the inline bytes are lost")
     if row.upload is None:
@@ -97,8 +115,6 @@ def segments(service: ObjectService, row: ObjectRow, start: int, stop: int) -> l
         if first < last:
             found.append(Segment(part.store_id, part.blob_key, first - begin, last - first, part.size, row))
         begin = end
-    if begin != row.size:
-        raise BlobCorrupt("the parts of the object do not add up to its size")
     return found
 
 
@@ -123,9 +139,10 @@ def inline_bytes(service: ObjectService, row: ObjectRow) -> bytes | None:
 
 
 def open_segment(service: ObjectService, segment: Segment) -> OpenFile | BlobReader:
-    """As a file where the store has one, else as a reader. Raises StoreUnavailable, BlobCorrupt.
+    """As a file where the store has one, else as a reader. Raises VersionGone, StoreUnavailable, BlobCorrupt.
 
-    A blob that the catalog knows and a store that is up has not is corruption, not absence.
+    A blob that the catalog knows and a store that is up has not is corruption, not absence; unless the version is
+    gone meanwhile, and its blob was swept.
     """
     try:
         files = service.files(segment.store_id)
@@ -135,9 +152,10 @@ def open_segment(service: ObjectService, segment: Segment) -> OpenFile | BlobRea
             )
         return _open_file(service, files, segment)
     except BlobNotFound as error:
-        lost = BlobCorrupt("a blob that the catalog names is not in its store")
-        report(service, Subject(segment.store_id, segment.blob_key), segment.row, lost)
-        raise lost from error
+        subject = Subject(segment.store_id, segment.blob_key)
+        raise missing(
+            service, segment.row, "a blob that the catalog names is not in its store", subject
+        ) from error
     except BlobCorrupt as error:
         report(service, Subject(segment.store_id, segment.blob_key), segment.row, error)
         raise
@@ -187,7 +205,7 @@ def read_start(opened: OpenFile, guard: Guard, *, cached: bool) -> bytes | None:
 
 
 def inline_copy(service: ObjectService, row: ObjectRow) -> bytes:
-    """The inline bytes of a version, for a copy: always checked. Raises ObjectNotFound if it is gone, BlobCorrupt."""
+    """The inline bytes of a version, for a copy: always checked. Raises VersionGone, BlobCorrupt."""
     try:
         data = objects.body_of(service.database, row.sequence)
         if data is not None and len(data) != row.size:
@@ -196,7 +214,7 @@ def inline_copy(service: ObjectService, row: ObjectRow) -> bytes:
         report(service, inline(row), row, error)
         raise
     if data is None:
-        raise ObjectNotFound(row.key)
+        raise missing(service, row, "the inline bytes of the object are not there", inline(row))
     return data
 
 
@@ -207,7 +225,7 @@ class ObjectReader(Reader):
     """
 
     def __init__(self, service: ObjectService, row: ObjectRow, start: int, stop: int) -> None:
-        """Raises BlobCorrupt."""
+        """Raises VersionGone, BlobCorrupt."""
         require_undamaged(row)
         self._service = service
         self._left = stop - start
@@ -219,7 +237,9 @@ class ObjectReader(Reader):
         )
 
     def read(self, size: int, /) -> bytes:
-        """1..size bytes, or none at the end. Raises StoreError; BlobCorrupt if bytes are missing or wrong."""
+        """1..size bytes, or none at the end. Raises StoreError; BlobCorrupt if bytes are missing or wrong, VersionGone
+        if they are swept.
+        """
         try:
             return self._read(size)
         except BlobCorrupt as error:
@@ -228,7 +248,10 @@ class ObjectReader(Reader):
                 report(self._service, subject, self._segment.row, error)
             raise
         except BlobNotFound as error:
-            raise BlobCorrupt("a blob that the catalog names is not in its store") from error
+            assert self._segment is not None
+            subject = Subject(self._segment.store_id, self._segment.blob_key)
+            what = "a blob that the catalog names is not in its store"
+            raise missing(self._service, self._segment.row, what, subject) from error
 
     def _read(self, size: int) -> bytes:
         while True:

@@ -22,7 +22,7 @@ from dolium.catalog.uploads import Upload
 from dolium.crashpoints import reach
 from dolium.errors import DoliumError, Malformed, StoreFull, StoreReadOnly, StoreUnavailable
 from dolium.objects.get import ObjectReader
-from dolium.objects.put import Digests, Receiver, refuse, require_fresh
+from dolium.objects.put import Digests, Receiver, behind, refuse, require_fresh
 from dolium.objects.service import ObjectService, description
 from dolium.stores.contract import PutOptions
 from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType
@@ -199,7 +199,7 @@ def complete(
         raise Malformed("InvalidRequest", "The object's size is not the one in x-amz-mp-object-size")
     reach("complete.chosen")
     done = Completed(multipart_etag([part.etag for part in taken]), checksum, total)
-    return _publish(service, bucket, upload, taken, done, check=check, quota=quota)
+    return behind(lambda: _publish(service, bucket, upload, taken, done, check=check, quota=quota))
 
 
 def _choose(
@@ -302,6 +302,7 @@ def _publish(
             current = objects.find(tx, bucket.id, upload.key)
             if check is not None:
                 check(current)
+            objects.require_newest(current, new)
             objects.admit(tx, bucket, current, done.size, quota)
             uploads.complete(tx, upload, taken, answer, grace_ms=grace_ms)
         except DoliumError as error:

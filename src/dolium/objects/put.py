@@ -14,10 +14,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 from dolium.catalog import blobs, fences, objects
 from dolium.catalog.buckets import Bucket
@@ -29,6 +30,8 @@ from dolium.errors import (
     ChecksumMismatch,
     DoliumError,
     Malformed,
+    Overtaken,
+    StoreError,
     StoreFull,
     StoreReadOnly,
     StoreUnavailable,
@@ -46,15 +49,21 @@ __all__ = [
     "Intake",
     "PutRequest",
     "Receiver",
+    "behind",
     "publish",
     "refuse",
     "require_fresh",
     "stored_checksum",
 ]
 
+T = TypeVar("T")
+
 _REFUSALS: Final = (StoreFull, StoreReadOnly, StoreUnavailable)
 # So much of a body is kept until its store has taken it: then another one can take its place.
 _KEPT: Final = 1 << 20
+# How often a version is published anew, behind one that was faster.
+_TRIES = 16
+
 # Below this, handing a piece to another thread costs more than hashing it here.
 _WORTH_A_THREAD = 128 << 10
 
@@ -348,6 +357,7 @@ class Intake:
         self._receiver = Receiver(
             service, request.size, request.digests, inline=True, bucket_id=bucket.id, wanted=request
         )
+        self._new: NewObject | None = None
         self.write = self._receiver.write
         self.write_all = self._receiver.write_all
         self.abort = self._receiver.abort
@@ -362,7 +372,7 @@ class Intake:
 
     def finish(self, trailer: Checksum | None = None) -> Pending[ObjectRow]:
         """Verify, make durable, publish. Raises ChecksumMismatch, BodyTruncated, StoreError at once; what the
-        transaction raises comes out of the result.
+        transaction raises comes out of the result. If that is Overtaken, go on with `finish_behind`.
         """
         service, bucket, request, receiver = self._service, self._bucket, self._request, self._receiver
         try:
@@ -373,11 +383,9 @@ class Intake:
             if not receiver.in_memory:
                 # Handed out before the bytes are durable, so that their description can carry it.
                 sequence = service.database.reserve_sequence()
-                facts = description(
-                    bucket, request.key, sequence,
-                    etag=receiver.md5_hex, size=receiver.received, headers=request.headers,
-                    checksum=stored_checksum(checksum), owner=request.owner_id or 0,
-                )  # fmt: skip
+                facts = self._describe(
+                    sequence, receiver.md5_hex, receiver.received, stored_checksum(checksum)
+                )
                 reach("put.reserved")
             blob = receiver.store(facts, checksum)
             reach("put.stored")
@@ -388,19 +396,84 @@ class Intake:
             request.key, blob.size, blob.md5.hex(), stored_checksum(checksum), request.owner_id, request.headers,
             blob.body, sequence,
         )  # fmt: skip
-        return publish(service, bucket, new, check=request.check, quota=request.quota)
+        self._new = new
+        return publish(service, bucket, new, check=request.check, quota=request.quota, keep=True)
+
+    def finish_behind(self) -> ObjectRow:
+        """Publish behind the version that was faster. Blocking. Raises as the result of `finish`.
+
+        The sequence in the description of the blob is too low by now; the one that counts is in a manifest, as of a
+        copy that shares its bytes.
+        """
+        service, bucket, request, new = self._service, self._bucket, self._request, self._new
+        assert new is not None
+        assert new.body.store_id is not None
+        assert new.body.blob_key is not None
+        store_id, blob_key = new.body.store_id, new.body.blob_key
+
+        def give_up(tx: Transaction) -> None:
+            blobs.discard(tx, store_id, blob_key, grace_ms=0)
+
+        def once_more() -> ObjectRow:
+            sequence = service.database.reserve_sequence()
+            facts = self._describe(sequence, new.etag, new.size, new.checksum)
+            manifest, text = service.new_blob_key(), facts["dolium"].encode()
+            try:
+                service.store(store_id).put(
+                    manifest, io.BytesIO(text), options=PutOptions(size=len(text), description=facts)
+                )
+            except StoreError:
+                service.database.write(give_up)
+                raise
+            later = replace(new, body=replace(new.body, manifest=manifest), sequence=sequence)
+            return publish(
+                service, bucket, later, check=request.check, quota=request.quota, keep=True
+            ).result()
+
+        try:
+            return behind(once_more)
+        except Overtaken:
+            service.database.write(give_up)
+            raise
+
+    def _describe(self, sequence: int, etag: str, size: int, checksum: str) -> dict[str, str]:
+        request = self._request
+        return description(
+            self._bucket, request.key, sequence, etag=etag, size=size, headers=request.headers, checksum=checksum,
+            owner=request.owner_id or 0,
+        )  # fmt: skip
+
+
+def behind(publish: Callable[[], T]) -> T:
+    """Publish anew as often as something else is faster. Raises what `publish` raises; Overtaken after many tries."""
+    for _ in range(_TRIES - 1):
+        try:
+            return publish()
+        except Overtaken:
+            continue
+    return publish()
 
 
 def publish(
-    service: ObjectService, bucket: Bucket, new: NewObject, *, check: Check | None, quota: int | None
+    service: ObjectService,
+    bucket: Bucket,
+    new: NewObject,
+    *,
+    check: Check | None,
+    quota: int | None,
+    keep: bool = False,
 ) -> Pending[ObjectRow]:
-    """Commit the version; if the transaction refuses it, its blob becomes garbage."""
+    """Commit the version; if the transaction refuses it, its blob and manifest become garbage. `keep`: not the blob,
+    where it is overtaken.
+    """
     grace_ms = service.limits.grace_ms
 
     def write(tx: Transaction) -> ObjectRow | Refused:
         try:
             require_fresh(tx, new.body)
             return objects.publish(tx, bucket, new, grace_ms=grace_ms, check=check, quota=quota)
+        except Overtaken as error:
+            return refuse(tx, replace(new.body, blob_key=None) if keep else new.body, error)
         except DoliumError as error:
             return refuse(tx, new.body, error)
 
@@ -408,14 +481,15 @@ def publish(
 
 
 def require_fresh(tx: Transaction, body: Body) -> None:
-    """Raises StoreUnavailable for a blob that was written so long ago that it may have been swept as an orphan."""
-    key = body.manifest or body.blob_key
-    if body.store_id is not None and key is not None and (written := written_ns(key)) is not None:
-        fences.require_fresh(tx, body.store_id, written)
+    """Raises StoreUnavailable if what nothing names yet was written so long ago that it may have been swept."""
+    for key in (body.blob_key, body.manifest):
+        if body.store_id is not None and key is not None and (written := written_ns(key)) is not None:
+            fences.require_fresh(tx, body.store_id, written)
 
 
 def refuse(tx: Transaction, body: Body, error: DoliumError) -> Refused:
-    """The error for the caller, after the blob that was written for nothing has become garbage."""
-    if body.store_id is not None and body.blob_key is not None:
-        blobs.discard(tx, body.store_id, body.blob_key, grace_ms=0)
+    """The error for the caller, after what was written for nothing has become garbage."""
+    for key in (body.blob_key, body.manifest):
+        if body.store_id is not None and key is not None:
+            blobs.discard(tx, body.store_id, key, grace_ms=0)
     return Refused(error)

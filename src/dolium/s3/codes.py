@@ -85,6 +85,8 @@ _CODES: tuple[tuple[type[errors.DoliumError], str], ...] = (
     (errors.UploadNotFound, "NoSuchUpload"),
     (errors.BucketNotEmpty, "BucketNotEmpty"),
     (errors.PreconditionFailed, "PreconditionFailed"),
+    (errors.Overtaken, "SlowDown"),  # both after many tries: it changes faster than it can be read or written
+    (errors.VersionGone, "SlowDown"),
     (errors.RangeNotSatisfiable, "InvalidRange"),
     (errors.BodyTruncated, "IncompleteBody"),
     (errors.QuotaExceeded, "QuotaExceeded"),

@@ -17,6 +17,7 @@ import uvloop
 
 from dolium.config.settings import Listen
 from dolium.errors import ConfigError
+from dolium.objects.ahead import most_ahead
 from dolium.server.http.accept import Acceptor, Balance
 from dolium.server.http.options import HttpOptions
 from dolium.server.http.server import Finished, HttpServer
@@ -171,10 +172,10 @@ def _settle_memory() -> None:
 
 
 def _within_limits(options: HttpOptions) -> HttpOptions:
-    """No more connections than there are descriptors for, at two each, and some for files."""
+    """No more connections than there are descriptors for, at two each, beside those for files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    most = max(16, (hard - 256) // 2)
+    most = max(16, (hard - 256 - most_ahead()) // 2)
     if options.max_connections <= most:
         return options
     share = max(8, options.max_per_peer * most // options.max_connections)

@@ -21,6 +21,7 @@ from dolium.errors import (
     BucketNotEmpty,
     BucketNotFound,
     Denied,
+    Overtaken,
     PreconditionFailed,
     QuotaExceeded,
     UploadNotFound,
@@ -136,16 +137,15 @@ class ObjectSuite:
         assert garbage(database) == ["b1"]
         assert buckets.usage(database, bucket.id) == buckets.Usage(1, 1)
 
-    def test_the_higher_sequence_stays_whichever_commits_first(
-        self, database: Database, bucket: Bucket
-    ) -> None:
+    def test_a_version_that_was_overtaken_is_not_published(self, database: Database, bucket: Bucket) -> None:
         early, late = database.reserve_sequence(), database.reserve_sequence()
         put_blob(database, bucket, "a", "late", late)
-        put_blob(database, bucket, "a", "early", early)
+        with pytest.raises(Overtaken):
+            put_blob(database, bucket, "a", "early", early)
         row = objects.find(database, bucket.id, "a")
         assert row is not None
         assert row.blob_key == "late"
-        assert garbage(database) == ["early"]
+        assert garbage(database) == []
         assert buckets.usage(database, bucket.id) == buckets.Usage(1, 1)
 
     def test_a_check_decides_inside_the_transaction(self, database: Database, bucket: Bucket) -> None:

@@ -14,10 +14,10 @@ from dolium.errors import (
     BodyTruncated,
     ChecksumMismatch,
     Malformed,
-    ObjectNotFound,
     PreconditionFailed,
     QuotaExceeded,
     UploadNotFound,
+    VersionGone,
 )
 from dolium.objects import copy, delete, get, multipart
 from dolium.objects.copy import CopyRequest
@@ -196,7 +196,7 @@ def test_a_copy_onto_itself_keeps_its_bytes(service: ObjectService, bucket: Buck
 def test_a_copy_of_what_is_gone_is_refused(service: ObjectService, bucket: Bucket) -> None:
     source = put(service, bucket, "a", b"x" * 100_000)
     put(service, bucket, "a", b"y" * 100_000)
-    with pytest.raises(ObjectNotFound):
+    with pytest.raises(VersionGone):
         copy.copy(service, bucket, source, bucket, CopyRequest("b", None, "[]"))
     assert objects.find(service.database, bucket.id, "b") is None
     sweep(service, now_ms=FAR)

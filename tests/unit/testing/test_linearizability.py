@@ -27,6 +27,10 @@ def delete(begun: int, ended: int | None) -> Operation:
 # What a register says ---------------------------------------------------------------------------------------
 
 
+def demands(*values: str) -> st.SearchStrategy[str | Demand]:
+    return st.one_of(st.sampled_from([Demand.NOTHING, Demand.ABSENCE]), st.sampled_from(values))
+
+
 @st.composite
 def histories(draw: st.DrawFn, *, most: int = 40, unique: bool = False) -> list[Operation]:
     """Operations that took effect one after the other on a register, each begun before and ended after that; some of
@@ -42,7 +46,7 @@ def histories(draw: st.DrawFn, *, most: int = 40, unique: bool = False) -> list[
             history.append(get(value, begun, ended))
             continue
         new = None if kind == "delete" else f"v{moment}" if unique else draw(st.sampled_from(VALUES))
-        demand = draw(st.sampled_from([Demand.NOTHING, Demand.ABSENCE, *VALUES, value or "a"]))
+        demand = draw(demands(*VALUES, value or "a"))
         holds = demand is Demand.NOTHING or (value is None if demand is Demand.ABSENCE else value == demand)
         operation = Operation("k", begun, ended, new, demand=demand, refused=not holds)
         if draw(st.integers(0, 4)) == 0:
@@ -112,7 +116,7 @@ def anything(draw: st.DrawFn) -> list[Operation]:
         if draw(st.booleans()) and ended is not None:
             history.append(get(value, begun, ended))
             continue
-        demand = draw(st.sampled_from([Demand.NOTHING, Demand.NOTHING, Demand.ABSENCE, "a", "b"]))
+        demand = draw(demands("a", "b"))
         refused = ended is not None and demand is not Demand.NOTHING and draw(st.booleans())
         history.append(Operation("k", begun, ended, value, demand=demand, refused=refused))
     return history

@@ -7,6 +7,7 @@ from dolium.catalog.objects import Part
 from dolium.errors import Malformed
 from dolium.objects import get
 from dolium.s3.call import Call
+from dolium.s3.download import until_it_stays
 from dolium.s3.operations.objects import find_version, int_of
 from dolium.s3.respond import checksum_of, kept_headers, object_headers, xml
 from dolium.values import Checksum
@@ -19,6 +20,14 @@ _KNOWN = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSi
 
 async def get_attributes(call: Call) -> Response:
     """The attributes that the header asks for, and no other."""
+
+    async def look() -> Response:
+        return _look(call)
+
+    return await until_it_stays(look)
+
+
+def _look(call: Call) -> Response:
     asked = {
         name.strip() for name in (call.header(b"x-amz-object-attributes") or "").split(",") if name.strip()
     }

@@ -12,6 +12,7 @@ from dolium.objects import copy, get, multipart
 from dolium.objects.copy import CopyRequest
 from dolium.s3.call import Call
 from dolium.s3.demands import copied_headers, refuse_unbuilt, stored_headers, write_check
+from dolium.s3.download import until_it_stays
 from dolium.s3.operations.objects import int_of
 from dolium.s3.respond import checksum_of, xml
 from dolium.values import Checksum, ChecksumAlgorithm
@@ -55,6 +56,10 @@ def _directive(call: Call, name: bytes) -> str:
 async def copy_object(call: Call) -> Response:
     """Copy on the server, metadata as the directive says."""
     refuse_unbuilt(call)
+    return await until_it_stays(lambda: _copy(call))
+
+
+async def _copy(call: Call) -> Response:
     source_bucket, source = _source(call)
     replaces = _directive(call, b"x-amz-metadata-directive") == "REPLACE"
     _directive(call, b"x-amz-tagging-directive")
@@ -87,6 +92,10 @@ def _algorithm(call: Call) -> ChecksumAlgorithm | None:
 
 async def upload_part_copy(call: Call) -> Response:
     """A part from bytes that are here already."""
+    return await until_it_stays(lambda: _copy_part(call))
+
+
+async def _copy_part(call: Call) -> Response:
     number = int_of("partNumber", call.query.get("partNumber", ""), 1, 10_000)
     service = call.site.service
     upload = uploads.find(service.database, call.found.id, call.key, call.query["uploadId"])

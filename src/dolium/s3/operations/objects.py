@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
-
-from dolium.asgi.messages import FileBody, Headers, Response
+from dolium.asgi.messages import Headers, Response
 from dolium.catalog.objects import Check, ObjectRow
-from dolium.errors import Denied, DoliumError, Malformed
+from dolium.errors import Denied, DoliumError, Malformed, Overtaken
 from dolium.identity.permissions import Action
 from dolium.objects import delete, get
-from dolium.objects.damage import Guard, require_undamaged
-from dolium.objects.get import OpenFile, Segment
+from dolium.objects.damage import require_undamaged
 from dolium.objects.put import Intake, PutRequest
 from dolium.s3.body import Incoming, read_document, receive_into
-from dolium.s3.call import Call, Site
+from dolium.s3.call import Call
 from dolium.s3.codes import fault_of
 from dolium.s3.demands import delete_check, refuse_dates, refuse_unbuilt, stored_headers, write_check
+from dolium.s3.download import download, until_it_stays
 from dolium.s3.respond import checksum_headers, checksum_of, empty, object_headers, xml
-from dolium.stores.contract import BlobReader
 from dolium.wire import checksums, conditions
 from dolium.wire.conditions import Outcome
 from dolium.wire.dates import parse_http_date, parse_iso
@@ -28,8 +24,6 @@ from dolium.wire.ranges import parse_range
 from dolium.wire.render import DeletedKey, DeleteFailure, delete_result
 
 __all__ = ["delete_object", "delete_objects", "get_object", "head_object", "put_object"]
-
-_PIECE = 256 << 10
 
 
 def find_version(call: Call, key: str, version_id: str | None, *, with_body: bool) -> ObjectRow:
@@ -42,6 +36,10 @@ def find_version(call: Call, key: str, version_id: str | None, *, with_body: boo
 
 async def get_object(call: Call) -> Response:
     """The object, a range or a part of it."""
+    return await until_it_stays(lambda: _get(call))
+
+
+async def _get(call: Call) -> Response:
     response, row, start, stop = _prepare(call, with_body=True)
     if response.status == 304 or start == stop:
         return response
@@ -52,29 +50,27 @@ async def get_object(call: Call) -> Response:
         response.body = data if stop - start == row.size else data[start:stop]
         return response
     segments = get.segments(call.site.service, row, start, stop)
-    opened = await _open(call.site, segments[0])
-    if isinstance(opened, OpenFile) and opened.guard is not None:
-        begun = await _begin(call.site, segments[0].store_id, opened, opened.guard)
-        if len(begun) == stop - start:
-            os.close(opened.descriptor)
-            response.body = begun
-        else:
-            response.body = _stream(call.site, opened.rest(len(begun)), segments, begun)
-    else:
-        response.body = _stream(call.site, opened, segments)
+    response.body = await download(call.site, segments)
     return response
 
 
 async def head_object(call: Call) -> Response:
     """What GetObject would say, without the bytes; and whether it is held back."""
-    response, row, *_ = _prepare(call, with_body=False)
-    if row.damaged:
-        response.headers.append((b"x-dolium-state", b"corrupt"))
-    return response
+
+    async def look() -> Response:
+        response, row, *_ = _prepare(call, with_body=False)
+        if row.damaged:
+            response.headers.append((b"x-dolium-state", b"corrupt"))
+        return response
+
+    return await until_it_stays(look)
 
 
 def _prepare(call: Call, *, with_body: bool) -> tuple[Response, ObjectRow, int, int]:
-    """The answer but for its body, and which bytes it has. Raises PreconditionFailed, RangeNotSatisfiable."""
+    """The answer but for its body, and which bytes it has.
+
+    Raises PreconditionFailed, RangeNotSatisfiable, VersionGone.
+    """
     row = find_version(call, call.key, call.query.get("versionId"), with_body=with_body)
     headers = object_headers(row)
     demanded = conditions.read_conditions(call.headers)
@@ -167,54 +163,6 @@ def _overridden(call: Call, headers: Headers) -> Headers:
     return [header for header in headers if header[0] not in overrides] + list(overrides.items())
 
 
-async def _open(site: Site, segment: Segment) -> OpenFile | BlobReader:
-    if site.service.store(segment.store_id).local:
-        return get.open_segment(site.service, segment)
-    return await site.bridge.run(segment.store_id, get.open_segment, site.service, segment)
-
-
-async def _begin(site: Site, store_id: int, opened: OpenFile, guard: Guard) -> bytes:
-    """The first bytes, checked while the answer can still be an error. The file is closed if they are not right."""
-    try:
-        begun = get.read_start(opened, guard, cached=True)
-        if begun is None:
-            begun = await site.bridge.run(store_id, _read_start, opened, guard)
-    except BaseException:
-        os.close(opened.descriptor)
-        raise
-    return begun
-
-
-def _read_start(opened: OpenFile, guard: Guard) -> bytes:
-    return get.read_start(opened, guard, cached=False) or b""
-
-
-async def _stream(
-    site: Site, opened: OpenFile | BlobReader | None, segments: list[Segment], begun: bytes = b""
-) -> AsyncIterator[bytes | FileBody]:
-    """Piece by piece; one blob open at a time, however many parts there are. `begun`: what was read of `opened`."""
-    if begun and isinstance(opened, OpenFile):
-        try:
-            yield begun
-        except BaseException:
-            os.close(opened.descriptor)
-            raise
-    for segment in segments:
-        current = opened if opened is not None else await _open(site, segment)
-        opened = None
-        if isinstance(current, OpenFile):
-            if not current.length:
-                os.close(current.descriptor)  # all of it was read before the head
-            else:
-                yield FileBody(current.descriptor, current.offset, current.length, current.guard)
-            continue
-        try:
-            while data := await site.bridge.run(segment.store_id, current.read, _PIECE):
-                yield data
-        finally:
-            await site.bridge.run(segment.store_id, current.close)
-
-
 async def put_object(call: Call) -> Response:
     """Store the body."""
     refuse_unbuilt(call)
@@ -230,7 +178,10 @@ async def put_object(call: Call) -> Response:
         call.quota(),
     )
     intake = Intake(site.service, call.found, request)
-    row = await receive_into(incoming, intake, small=site.service.limits.inline_bytes)
+    try:
+        row = await receive_into(incoming, intake, small=site.service.limits.inline_bytes)
+    except Overtaken:
+        row = await site.bridge.run(intake.store_id, intake.finish_behind)
     headers: Headers = [
         (b"etag", b'"%b"' % row.etag.encode("ascii")),
         *checksum_headers(checksum_of(row.checksum)),
