@@ -8,7 +8,21 @@ import sys
 from collections.abc import Sequence
 
 from dolium import __version__
-from dolium.cli import backup, bucket, check, group, key, rebuild, restore, scrub, serve, store, tenancy, user
+from dolium.cli import (
+    backup,
+    bucket,
+    check,
+    check_data,
+    group,
+    key,
+    rebuild,
+    restore,
+    scrub,
+    serve,
+    store,
+    tenancy,
+    user,
+)
 from dolium.errors import (
     CatalogError,
     ConfigError,
@@ -54,7 +68,21 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"dolium {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, user, tenancy, group, key, bucket, store, scrub, backup, restore, rebuild, check):
+    for command in (
+        serve,
+        user,
+        tenancy,
+        group,
+        key,
+        bucket,
+        store,
+        scrub,
+        backup,
+        restore,
+        rebuild,
+        check,
+        check_data,
+    ):
         command.add(commands)
     return top
 

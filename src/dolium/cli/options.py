@@ -51,14 +51,21 @@ def verbs(commands: Commands, name: str, about: str) -> Commands:
 
 
 def command(
-    commands: Commands, name: str, about: str, run: Run, *, listing: bool = False, more: str = ""
+    commands: Commands,
+    name: str,
+    about: str,
+    run: Run,
+    *,
+    listing: bool = False,
+    more: str = "",
+    exits: str = "Exit codes: see dolium --help.",
 ) -> argparse.ArgumentParser:
-    """The parser of one command on a data folder. `listing`: it takes `--json`."""
+    """The parser of one command on a data folder. `listing`: it takes `--json`. `exits`: its own exit codes."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=about[0].lower() + about[1:].rstrip("."),
         description=about,
-        epilog=f"{more}\n\nExit codes: see dolium --help." if more else "Exit codes: see dolium --help.",
+        epilog=f"{more}\n\n{exits}" if more else exits,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -29,7 +29,16 @@ from dolium.objects.service import ObjectService
 from dolium.stores.contract import BlobStore, KeepsDescriptions, unwrap
 from dolium.values import BlobInfo
 
-__all__ = ["LONGEST_UPLOAD_NS", "Orphan", "SweptOrphans", "find", "raise_fence", "sweep_orphans"]
+__all__ = [
+    "LONGEST_UPLOAD_NS",
+    "Orphan",
+    "SweptOrphans",
+    "facts_of",
+    "find",
+    "raise_fence",
+    "sequence_in",
+    "sweep_orphans",
+]
 
 LONGEST_UPLOAD_NS = 7 * 86400 * 10**9
 _BATCH = 500
@@ -120,15 +129,15 @@ def _orphans(service: ObjectService, store_id: int, batch: list[BlobInfo]) -> It
     for info in batch:
         if info.key in named:
             continue
-        facts = _facts(service.store(store_id), info.key)
+        facts = facts_of(service.store(store_id), info.key)
         if facts is None:
             continue
         written = written_ns(info.key) or 0
-        lost = any(loss.covers(written, _sequence(facts)) for loss in losses)
+        lost = any(loss.covers(written, sequence_in(facts)) for loss in losses)
         yield Orphan(info.key, info.size, written, facts, lost)
 
 
-def _facts(store: BlobStore, key: str) -> dict[str, Any] | None:
+def facts_of(store: BlobStore, key: str) -> dict[str, Any] | None:
     """The description of a blob; empty if it has none that can be read, None if the blob is gone."""
     power = unwrap(store, KeepsDescriptions)
     if power is None:
@@ -142,6 +151,6 @@ def _facts(store: BlobStore, key: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
-def _sequence(facts: dict[str, Any]) -> int | None:
+def sequence_in(facts: dict[str, Any]) -> int | None:
     sequence = facts.get("sequence")
     return sequence if isinstance(sequence, int) and sequence > 0 else None

@@ -123,6 +123,17 @@ class Disk(BlobStore):
         """Write, sync, read and delete a file of the store's own. Raises StoreUnavailable."""
         self._volume.probe()
 
+    def dead_temporaries(self) -> list[str]:
+        """What `sweep_temporaries` would remove: the names of the files."""
+        self._volume.enter()
+        try:
+            return self._volume.dead_temporaries()
+        except FileNotFoundError:
+            self._volume.identity.require()
+            return []
+        except OSError as error:
+            raise self._volume.translated(error) from error
+
     def sweep_temporaries(self, *, old_seconds: float = disk_temporary.OLD_SECONDS) -> int:
         """Remove what dead writers have left behind; how many files. Safe while others write.
 

@@ -13,13 +13,14 @@ import itertools
 import os
 import socket
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from dolium.stores.leaves import syscalls
 
-__all__ = ["OLD_SECONDS", "begin", "end", "sweep"]
+__all__ = ["OLD_SECONDS", "begin", "dead", "end", "sweep"]
 
 OLD_SECONDS: Final = 7 * 86400.0
 """No upload goes a week without a byte; the time of the file is that of its last write."""
@@ -44,15 +45,21 @@ def end(name: str) -> None:
 def sweep(folder: str, *, old_seconds: float = OLD_SECONDS) -> int:
     """Remove the files of dead writers; how many. Raises OSError."""
     swept = 0
+    for path in dead(folder, old_seconds=old_seconds):
+        try:
+            syscalls.unlink(path)
+        except FileNotFoundError:
+            continue  # another sweeper was faster
+        swept += 1
+    return swept
+
+
+def dead(folder: str, *, old_seconds: float = OLD_SECONDS) -> Iterator[str]:
+    """The paths of files whose writers are gone. Raises OSError."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if not _may_live(entry.name) or _is_old(entry, old_seconds):
-                try:
-                    syscalls.unlink(entry.path)
-                except FileNotFoundError:
-                    continue  # another sweeper was faster
-                swept += 1
-    return swept
+                yield entry.path
 
 
 def _may_live(name: str) -> bool:

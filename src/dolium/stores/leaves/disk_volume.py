@@ -160,6 +160,9 @@ class Volume:
         finally:
             self.forget_temporary(fresh)
 
+    def dead_temporaries(self) -> list[str]:
+        return [path.rpartition("/")[2] for path in disk_temporary.dead(self._temporary)]
+
     def sweep_temporaries(self, old_seconds: float) -> int:
         return disk_temporary.sweep(self._temporary, old_seconds=old_seconds)
 
