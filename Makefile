@@ -1,5 +1,6 @@
 # make serve     run dolium; arguments pass on: make serve ARGS='--listen 0.0.0.0:9000 --workers 4'
 # make test      run the tests; arguments pass on: make test ARGS='tests/clients -k rclone'
+# make soak      everything at once for minutes, workers being killed: make soak ARGS='--minutes 10'
 # make check     formatting, lint, types and the import contract
 # make fuzz      fuzz every parser for a minute in all; longer: make fuzz ARGS='--seconds 3600 --jobs 2'
 # make bench     measure dolium beside its peers (installs them first; Go builds some)
@@ -18,7 +19,7 @@ MC := github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
 FAKE_GCS := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURITE := azurite@3.37.0
 
-.PHONY: serve test check fuzz bench tools wheel lock clean
+.PHONY: serve test soak check fuzz bench tools wheel lock clean
 
 serve: $(VENV)/.runs
 	@exec $(BIN)/python -m dolium serve $(ARGS)
@@ -34,6 +35,9 @@ ifeq ($(ARGS),)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
+
+soak: $(VENV)/.develops
+	$(BIN)/python -m tests.drills.soak $(ARGS)
 
 check: $(VENV)/.develops
 	$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@ import threading
 import time
 
 from dolium.testing.server import Site
-from tests.drills.wire import DownError, Wire
+from tests.drills.wire import Break, DownError, Wire
 from tests.drills.worker import BUCKET, Worker
 
 __all__ = ["Load"]
@@ -37,6 +37,16 @@ class Load:
     def favour(self, operation: str) -> None:
         for worker in self.workers:
             worker.favoured = operation
+
+    @property
+    def broken(self) -> list[Break]:
+        """The connections that broke."""
+        return [one for worker in self.workers for one in worker.wire.broken]
+
+    @property
+    def steps(self) -> int:
+        """Operations that were done, about."""
+        return self._steps
 
     def resume(self) -> None:
         with self._changed:

@@ -1,6 +1,6 @@
 """What clients were told, all of it: on a few keys, by two workers that are killed, and it is as if by one register.
 
-`DOLIUM_HISTORY_SECONDS` says how long, if not for twenty.
+`DOLIUM_HISTORY_SECONDS` says how long, if not for fifteen.
 """
 
 import os
@@ -13,7 +13,7 @@ from dolium.testing.linearizability import Demand, Operation, violations
 from dolium.testing.server import LiveServer
 from tests.drills.history import Historians
 
-_SECONDS = float(os.environ.get("DOLIUM_HISTORY_SECONDS", "20"))
+_SECONDS = float(os.environ.get("DOLIUM_HISTORY_SECONDS", "15"))
 _ROUND = 5.0
 """In each a worker is killed twice, then all processes."""
 

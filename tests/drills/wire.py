@@ -1,13 +1,15 @@
 """Requests of one thread of a drill: one connection, and a clear word when it breaks."""
 
 import http.client
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from dolium.testing.server import Site
 from tests.clients.raw import Answer
 from tests.s3.signing import sign_v4
 
-__all__ = ["BrokenError", "DownError", "Wire"]
+__all__ = ["Break", "BrokenError", "DownError", "Wire"]
 
 _TIMEOUT = 20
 
@@ -20,12 +22,23 @@ class DownError(Exception):
     """Nobody takes connections: nothing was sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A connection that broke: when the request began and when that was seen, by the monotonic clock."""
+
+    began: float
+    seen: float
+    method: str
+    error: str
+
+
 class Wire:
     """Sends requests that are tried once."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._connection: http.client.HTTPConnection | None = None
+        self.broken: list[Break] = []
 
     def ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
@@ -34,6 +47,7 @@ class Wire:
         signed, _ = sign_v4(self._site, method, path, headers)
         signed["content-length"] = str(len(body))
         connection = self._connection or self._connect()
+        began = time.monotonic()
         try:
             connection.request(method, path, body, signed)
             answer = connection.getresponse()
@@ -42,6 +56,7 @@ class Wire:
             )
         except (OSError, http.client.HTTPException) as error:
             self.close()
+            self.broken.append(Break(began, time.monotonic(), method, repr(error)))
             raise BrokenError from error
 
     def _connect(self) -> http.client.HTTPConnection:

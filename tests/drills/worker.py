@@ -59,6 +59,7 @@ class Worker:
             "many": (2, self._delete_many),
             "bucket": (3, self._make_or_remove_bucket),
             "read": (4, self._read),
+            "range": (2, self._read_range),
             "list": (1, self._list),
         }
 
@@ -176,6 +177,19 @@ class Worker:
         except BrokenError:
             return
         self.known.see(key, answer)
+
+    def _read_range(self) -> None:
+        key = self.random.choice(self._keys)
+        held = self.known.present(key)
+        if held is None or not held.body:
+            return
+        first = self.random.randrange(len(held.body))
+        last = first + self.random.randrange(100_000)
+        try:
+            answer = self._ask("GET", target(BUCKET, key), {"range": f"bytes={first}-{last}"}, may=206)
+        except BrokenError:
+            return
+        assert (answer.status, answer.body) == (206, held.body[first : last + 1]), (key, first, last)
 
     def _list(self) -> None:
         try:
