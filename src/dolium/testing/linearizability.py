@@ -26,9 +26,15 @@ from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Final
 
-__all__ = ["Demand", "Operation", "Violation", "violations"]
+__all__ = ["Demand", "Operation", "UndecidedError", "Violation", "violations"]
 
 _SHOWN: Final = 25
+_MOST: Final = 1_000_000
+"""Situations that are looked at for one key: about half a minute. Histories of drills need a few thousand."""
+
+
+class UndecidedError(Exception):
+    """There are too many ways in which it may have been. To decide it is NP-hard, and this history is of the hard ones."""
 
 
 class Demand(Enum):
@@ -126,7 +132,7 @@ class _Situations:
 def violations(history: Iterable[Operation], *, initially: str | None = None) -> list[Violation]:
     """Of each key whose history cannot be explained, the first operation at which that shows.
 
-    `initially`: what every key holds before the first.
+    `initially`: what every key holds before the first. Raises UndecidedError.
     """
     keys: dict[str, list[Operation]] = defaultdict(list)
     for operation in history:
@@ -174,6 +180,7 @@ class _Search:
         self._situations = [_Situation(initially)]
         self._under_way: set[int] = set()
         self._unknown: list[int] = []
+        self._looked_at = 0
         self.possible: set[str | None] = set()
 
     def begin(self, number: int) -> None:
@@ -196,6 +203,9 @@ class _Search:
             if number in situation.done:
                 found.add(_Situation(situation.value, situation.done - {number}, situation.used))
             elif seen.add(situation):
+                self._looked_at += 1
+                if self._looked_at > _MOST:
+                    raise UndecidedError
                 for following in self._next(situation):
                     heappush(waiting, (len(following.used), count, following))
                     count += 1

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dolium.testing.linearizability import Demand, Operation, violations
+from dolium.testing import linearizability
+from dolium.testing.linearizability import Demand, Operation, UndecidedError, violations
 
 VALUES = ("a", "b", "c", "d")
 
@@ -212,6 +213,12 @@ def test_a_planted_violation_is_found(history: list[Operation], data: st.DataObj
 def test_keys_are_apart() -> None:
     other = replace(get("a", 4, 5), key="other")
     assert [one.operation for one in violations([put("a", 0, 1), get("a", 2, 3), other])] == [other]
+
+
+def test_what_is_too_hard_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linearizability, "_MOST", 100)
+    with pytest.raises(UndecidedError):
+        violations([put(f"v{n}", 0, 10) for n in range(12)])
 
 
 def test_many_unknown_outcomes_cost_little() -> None:
