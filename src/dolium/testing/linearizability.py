@@ -20,7 +20,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
@@ -101,32 +101,34 @@ _Numbers = frozenset[int]
 
 @dataclass(frozen=True, slots=True)
 class _Situation:
-    """`done`: of the operations under way, those that have taken effect; `used`: of the unknown ones likewise."""
+    """Of the operations under way: `written` and `seen` have taken effect, as writes and as what only looks at the
+    value. `used`: of the unknown ones likewise.
+    """
 
     value: str | None
-    done: _Numbers = frozenset()
+    written: _Numbers = frozenset()
+    seen: _Numbers = frozenset()
     used: _Numbers = frozenset()
 
 
 class _Situations:
     """A set of them without those that another one makes needless."""
 
-    def __init__(self, situations: Iterable[_Situation] = ()) -> None:
-        self._used: dict[tuple[str | None, _Numbers], list[_Numbers]] = {}
-        for situation in situations:
-            self.add(situation)
+    def __init__(self) -> None:
+        self._known: dict[tuple[str | None, _Numbers], list[tuple[_Numbers, _Numbers]]] = {}
 
     def add(self, situation: _Situation) -> bool:
         """False if it is needless."""
-        known = self._used.setdefault((situation.value, situation.done), [])
-        if any(used <= situation.used for used in known):
+        seen, used = situation.seen, situation.used
+        known = self._known.setdefault((situation.value, situation.written), [])
+        if any(more >= seen and less <= used for more, less in known):
             return False
-        known[:] = [used for used in known if not situation.used <= used]
-        known.append(situation.used)
+        known[:] = [one for one in known if not (seen >= one[0] and used <= one[1])]
+        known.append((seen, used))
         return True
 
     def __iter__(self) -> Iterator[_Situation]:
-        return (_Situation(*at, used) for at, every in self._used.items() for used in every)
+        return (_Situation(*at, *one) for at, every in self._known.items() for one in every)
 
 
 def violations(history: Iterable[Operation], *, initially: str | None = None) -> list[Violation]:
@@ -178,70 +180,78 @@ class _Search:
     def __init__(self, operations: list[Operation], initially: str | None) -> None:
         self._operations = operations
         self._situations = [_Situation(initially)]
-        self._under_way: set[int] = set()
-        self._unknown: list[int] = []
+        self._looking: set[int] = set()  # under way, without an effect
+        self._writing: set[int] = set()  # under way
+        # Of the unknown ones that write the same on the same demand it does not matter which is used.
+        self._unknown: dict[tuple[str | None, str | Demand], list[int]] = {}
         self._looked_at = 0
         self.possible: set[str | None] = set()
 
     def begin(self, number: int) -> None:
         operation = self._operations[number]
         if operation.ended is not None:
-            self._under_way.add(number)
+            (self._looking if operation.reads or operation.refused else self._writing).add(number)
         elif not operation.reads and not operation.refused:
-            self._unknown.append(number)
+            self._unknown.setdefault((operation.value, operation.demand), []).append(number)
 
     def end(self, number: int) -> bool:
         """Have the operation take effect, if it has not yet; False if there is no way."""
-        found, seen = _Situations(), _Situations()
+        found, known = _Situations(), _Situations()
         self.possible = {situation.value for situation in self._situations}
         # Those that used up less come first, so that what they make needless is never gone into.
         waiting = [(len(situation.used), at, situation) for at, situation in enumerate(self._situations)]
         heapify(waiting)
         count = len(waiting)
         while waiting:
-            situation = self._with_what_changes_nothing(heappop(waiting)[2])
-            if number in situation.done:
-                found.add(_Situation(situation.value, situation.done - {number}, situation.used))
-            elif seen.add(situation):
+            situation = self._having_looked(heappop(waiting)[2])
+            if number in situation.written or number in situation.seen:
+                found.add(
+                    replace(situation, written=situation.written - {number}, seen=situation.seen - {number})
+                )
+            elif known.add(situation):
                 self._looked_at += 1
                 if self._looked_at > _MOST:
                     raise UndecidedError
                 for following in self._next(situation):
                     heappush(waiting, (len(following.used), count, following))
                     count += 1
-        self._under_way.discard(number)
+        self._looking.discard(number)
+        self._writing.discard(number)
         self._situations = list(found)
         return bool(self._situations)
 
-    def _with_what_changes_nothing(self, situation: _Situation) -> _Situation:
+    def _having_looked(self, situation: _Situation) -> _Situation:
         """What only looks at the value does so at once, if it sees now what it was told: that takes nothing from anybody."""
         more = [
             number
-            for number in self._under_way - situation.done
-            if (self._operations[number].reads or self._operations[number].refused)
-            and _effect(self._operations[number], situation.value)[0]
+            for number in self._looking - situation.seen
+            if _effect(self._operations[number], situation.value)[0]
         ]
-        return _Situation(situation.value, situation.done.union(more), situation.used) if more else situation
+        return replace(situation, seen=situation.seen.union(more)) if more else situation
 
     def _next(self, situation: _Situation) -> Iterable[_Situation]:
         """After one more write."""
-        for number in self._under_way - situation.done:
-            operation = self._operations[number]
-            can, value = _effect(operation, situation.value)
-            if can and not operation.reads and not operation.refused:
-                yield _Situation(value, situation.done | {number}, situation.used)
-        for number in self._unknown:
-            if number not in situation.used:
-                can, value = _effect(self._operations[number], situation.value)
-                if can and value != situation.value and self._is_noticed(value, situation, number):
-                    yield _Situation(value, situation.done, situation.used | {number})
+        for number in self._writing - situation.written:
+            can, value = _effect(self._operations[number], situation.value)
+            if can:
+                yield replace(situation, value=value, written=situation.written | {number})
+        for number in self._unused(situation):
+            can, value = _effect(self._operations[number], situation.value)
+            if can and value != situation.value and self._is_noticed(value, situation, number):
+                yield replace(situation, value=value, used=situation.used | {number})
+
+    def _unused(self, situation: _Situation) -> Iterator[int]:
+        for alike in self._unknown.values():
+            unused = next((number for number in alike if number not in situation.used), None)
+            if unused is not None:
+                yield unused
 
     def _is_noticed(self, value: str | None, situation: _Situation, but: int) -> bool:
         """Whether anything that has begun could tell that `value` is there; else what brings it can come later."""
         others = itertools.chain(
-            self._under_way - situation.done, set(self._unknown) - situation.used - {but}
+            self._looking - situation.seen, self._writing - situation.written, self._unused(situation)
         )
         return any(
-            self._operations[number].looks and _effect(self._operations[number], value)[0]
+            number != but and self._operations[number].looks and _effect(self._operations[number], value)[0]
             for number in others
         )
