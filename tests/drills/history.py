@@ -204,6 +204,7 @@ class _Historian:
         begun, _, _ = self._ask("POST", target(BUCKET, key, "uploads"), {"x-amz-meta-size": str(len(body))})
         upload = begun.field("UploadId")
         part, _, _ = self._ask("PUT", target(BUCKET, key, f"partNumber=1&uploadId={upload}"), body=body)
+        assert part.status == 200, part
         document = complete_document({1: part.headers["etag"].strip('"')})
         demand = self._chance.choice((Demand.NOTHING, Demand.ABSENCE))
         path = target(BUCKET, key, f"uploadId={upload}")
