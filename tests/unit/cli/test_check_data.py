@@ -199,7 +199,7 @@ def test_pages_are_put_together(data: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for page in (1, 2, 3):
         monkeypatch.setattr(audit_of_books, "_PAGE", page)
         monkeypatch.setattr(audit_of_blobs, "_PAGE", page)
-        monkeypatch.setattr(audit_of_blobs, "_NAMES", page + 3)
+        monkeypatch.setattr(audit_of_blobs, "_NAMES", page)
         with opened(data) as service:
             progress = Progress()
             found = list(audit(service, progress))

@@ -43,10 +43,7 @@ def store_blobs(
         up_to = _END if ends else infos[-1].key
         # The fence is read before the names: a blob behind it that is not named then never will be.
         fence = fences.fence(service.database, store_id)
-        named = audit.names(service.database, store_id, after, up_to, _NAMES)
-        if len(named) == _NAMES:
-            up_to = _last_whole(named)
-            named = [one for one in named if one.blob_key <= up_to]
+        named, up_to = _names(service, store_id, after, up_to)
         progress.advance()
         here = {info.key: info for info in infos if info.key <= up_to}
         infos = [info for info in infos if info.key > up_to]
@@ -60,10 +57,18 @@ def store_blobs(
         after = up_to
 
 
-def _last_whole(named: list[Named]) -> str:
-    """The last key of which every mention is in the page."""
-    last = named[-1].blob_key
-    return next((one.blob_key for one in reversed(named) if one.blob_key != last), last)
+def _names(service: ObjectService, store_id: int, after: str, up_to: str) -> tuple[list[Named], str]:
+    """Mentions up to a key of which, and of all before, every mention is there; and that key."""
+    limit = _NAMES
+    while True:
+        named = audit.names(service.database, store_id, after, up_to, limit)
+        if len(named) < limit:
+            return named, up_to
+        last = named[-1].blob_key
+        whole = [one for one in named if one.blob_key != last]
+        if whole:
+            return whole, whole[-1].blob_key
+        limit *= 4  # a blob that is copied that often
 
 
 def _judge(
