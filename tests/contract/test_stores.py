@@ -17,6 +17,7 @@ from dolium.testing.powers import (
     ChecksSuite,
     ChunksSuite,
     CopiesSuite,
+    DeletesSuite,
     DescriptionsSuite,
     FilesSuite,
     PathsSuite,
@@ -49,7 +50,15 @@ class TestMemory(StoreSuite, ChunksSuite, DescriptionsSuite, SpaceSuite):
 
 
 class DiskSuite(
-    StoreSuite, ChecksSuite, ChunksSuite, CopiesSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite
+    StoreSuite,
+    ChecksSuite,
+    ChunksSuite,
+    CopiesSuite,
+    DeletesSuite,
+    DescriptionsSuite,
+    FilesSuite,
+    PathsSuite,
+    SpaceSuite,
 ):
     """All that a disk store can."""
 

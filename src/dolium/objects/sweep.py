@@ -12,6 +12,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from itertools import groupby
 
 from dolium.catalog import backups, blobs
 from dolium.catalog.backups import Span
@@ -21,7 +22,7 @@ from dolium.crashpoints import reach
 from dolium.errors import DoliumError, StoreError
 from dolium.objects.blob_keys import written_ns
 from dolium.objects.service import ObjectService
-from dolium.stores.contract import PutOptions
+from dolium.stores.contract import DeletesMany, PutOptions, unwrap
 
 __all__ = ["WORD", "release_held", "sweep"]
 
@@ -31,20 +32,23 @@ WORD = "discarded"
 _BATCH = 500
 
 
-def sweep(service: ObjectService, *, now_ms: int | None = None) -> int:
+def sweep(
+    service: ObjectService, *, now_ms: int | None = None, go_on: Callable[[], bool] = lambda: True
+) -> int:
     """Delete what is due; how many blobs went. What cannot be deleted now stays for the next time, and keeps
-    nothing else from going.
+    nothing else from going. `go_on` is asked every 500 blobs, and where a store deletes them one by one, before each.
     """
     moment = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     swept = 0
     last: Garbage | None = None
-    while True:
+    while go_on():
         garbage = blobs.due(service.database, moment, _BATCH, after=last)
         due = _without_held(service, garbage, moment)
-        swept += _delete_all(service, due)
+        swept += _delete_all(service, due, go_on)
         if len(garbage) < _BATCH:
-            return swept
+            break
         last = garbage[-1]
+    return swept
 
 
 def release_held(service: ObjectService, store_id: int, *, enough: Callable[[], bool]) -> int:
@@ -53,7 +57,7 @@ def release_held(service: ObjectService, store_id: int, *, enough: Callable[[], 
     """
     released = 0
     while not enough():
-        gone = _delete_all(service, blobs.holding(service.database, store_id, _BATCH))
+        gone = _delete_all(service, blobs.holding(service.database, store_id, _BATCH), lambda: True)
         if not gone:
             break
         released += gone
@@ -103,18 +107,40 @@ def _is_named(item: Garbage, taken: list[Span]) -> bool:
     return any(span.may_name(written_ms, item.since_ms) for span in taken)
 
 
-def _delete_all(service: ObjectService, garbage: list[Garbage]) -> int:
-    gone = [item for item in garbage if _delete(service, item)]
+def _delete_all(service: ObjectService, garbage: list[Garbage], go_on: Callable[[], bool]) -> int:
+    gone: list[Garbage] = []
+    for store_id, items in groupby(sorted(garbage, key=_store_of), key=_store_of):
+        gone += _delete(service, store_id, list(items), go_on)
     if gone:
+        reach("sweep.deleted")
         service.database.write(lambda tx: blobs.forget(tx, gone))
         reach("sweep.forgotten")
     return len(gone)
 
 
-def _delete(service: ObjectService, item: Garbage) -> bool:
+def _store_of(item: Garbage) -> int:
+    return item.store_id
+
+
+def _delete(
+    service: ObjectService, store_id: int, items: list[Garbage], go_on: Callable[[], bool]
+) -> list[Garbage]:
+    """Those that are gone."""
     try:
-        service.store(item.store_id).delete(item.blob_key)
+        store = service.store(store_id)
+        power = unwrap(store, DeletesMany)
+        if power is not None:
+            deleted = power.delete_many([item.blob_key for item in items])
+            return [item for item in items if item.blob_key in deleted]
     except DoliumError:
-        return False
-    reach("sweep.deleted")
-    return True
+        return []
+    gone = []
+    for item in items:
+        if not go_on():
+            break
+        try:
+            store.delete(item.blob_key)
+        except DoliumError:
+            continue
+        gone.append(item)
+    return gone

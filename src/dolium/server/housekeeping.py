@@ -69,7 +69,7 @@ class Housekeeper:
             rounds += 1
 
     def _round(self, rounds: int) -> None:
-        swept = sweep(self._service)
+        swept = sweep(self._service, go_on=lambda: not self._stop.is_set())
         if swept:
             _log.info("swept %d blobs", swept)
         self._live.refresh()

@@ -15,7 +15,7 @@ identity), `StoreFull`, `StoreReadOnly`; never a bare OSError or an SDK's error.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
@@ -34,6 +34,7 @@ __all__ = [
     "Buffer",
     "ChecksBlobs",
     "CopiesWithin",
+    "DeletesMany",
     "KeepsDescriptions",
     "LocalFiles",
     "LocalPaths",
@@ -246,6 +247,17 @@ class CopiesWithin(Protocol):
 
     def copy_within(self, source: str, target: str, *, options: PutOptions = ...) -> BlobInfo | None:
         """None if this pair cannot be copied so. Raises BlobNotFound. As durable as `put`."""
+        ...
+
+
+@runtime_checkable
+class DeletesMany(Protocol):
+    """Deletes many blobs for little more than it takes to delete one."""
+
+    def delete_many(self, keys: Sequence[str]) -> set[str]:
+        """Those of `keys` that are gone (or were absent), as durably as by `delete`; of the others nothing is known.
+        Raises StoreUnavailable, StoreReadOnly if none can be deleted.
+        """
         ...
 
 

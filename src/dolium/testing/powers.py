@@ -20,6 +20,7 @@ from dolium.stores.contract import (
     BlobStore,
     ChecksBlobs,
     CopiesWithin,
+    DeletesMany,
     KeepsDescriptions,
     LocalFiles,
     LocalPaths,
@@ -37,6 +38,7 @@ __all__ = [
     "ChecksSuite",
     "ChunksSuite",
     "CopiesSuite",
+    "DeletesSuite",
     "DescriptionsSuite",
     "FilesSuite",
     "PathsSuite",
@@ -324,6 +326,23 @@ class CopiesSuite:
         assert keys(store) == ["a"]
 
 
+class DeletesSuite:
+    """DeletesMany."""
+
+    def test_many_are_gone_and_no_others(self, store: BlobStore) -> None:
+        power = unwrap(store, DeletesMany)
+        assert power is not None
+        for key in ("a/1", "a/2", "a/3", "b/1", "c"):
+            put(store, key, b"bytes", LARGE)
+        wanted = ["b/1", "a/1", "absent", "a/2", "none/absent", "c"]
+        assert power.delete_many(wanted) == set(wanted)
+        assert keys(store) == ["a/3"]
+        assert power.delete_many([]) == set()
+        with pytest.raises(ValueError, match="key"):
+            power.delete_many(["a/3", "../x"])
+        assert keys(store) == ["a/3"]
+
+
 class SpaceSuite:
     """ReportsSpace."""
 
@@ -400,6 +419,7 @@ class SignsSuite:
 SUITES: Final[Mapping[type, type]] = {
     ChecksBlobs: ChecksSuite,
     CopiesWithin: CopiesSuite,
+    DeletesMany: DeletesSuite,
     KeepsDescriptions: DescriptionsSuite,
     LocalFiles: FilesSuite,
     LocalPaths: PathsSuite,

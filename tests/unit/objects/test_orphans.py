@@ -22,6 +22,7 @@ from dolium.objects.put import Digests, Intake
 from dolium.objects.service import ObjectService
 from dolium.objects.sweep import sweep
 from dolium.stores.contract import PutOptions
+from dolium.stores.leaves.disk import Disk
 from tests.unit.objects.test_service import put, read, request, stored
 
 FILE = b"f" * 20_000
@@ -196,21 +197,46 @@ def test_what_a_restored_catalog_has_not_seen_is_kept(
     assert sweep_orphans(service, 1, whole=True, even_lost=True).removed == 2
 
 
+@pytest.mark.parametrize("together", [True, False])
 def test_garbage_that_cannot_go_keeps_nothing_else(
-    service: ObjectService, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    service: ObjectService, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
     monkeypatch.setattr("dolium.objects.sweep._BATCH", 2)
     for number in range(5):
         put(service, bucket, f"k{number}", FILE)
         delete.delete(service, bucket, f"k{number}").result()
     stuck = stored(service)[:2]
-    real = service.store(1).delete
+    store = service.store(1)
+    assert isinstance(store, Disk)
+    real, real_many = store.delete, store.delete_many
     with monkeypatch.context() as patched:
-        patched.setattr(service.store(1), "delete", lambda key: _fail(key) if key in stuck else real(key))
+        if together:
+            patched.setattr(
+                store, "delete_many", lambda keys: real_many([key for key in keys if key not in stuck])
+            )
+        else:
+            patched.setattr("dolium.objects.sweep.unwrap", lambda *_: None)
+            patched.setattr(store, "delete", lambda key: _fail(key) if key in stuck else real(key))
         assert sweep(service, now_ms=1 << 60) == 3
     assert stored(service) == stuck
     assert sweep(service, now_ms=1 << 60) == 2
     assert stored(service) == []
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_sweep_ends_when_it_is_told_to(
+    service: ObjectService, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    """As a service does that ends: it does not wait for all garbage to go."""
+    monkeypatch.setattr("dolium.objects.sweep._BATCH", 2)
+    if not together:
+        monkeypatch.setattr("dolium.objects.sweep.unwrap", lambda *_: None)
+    for number in range(5):
+        put(service, bucket, f"k{number}", FILE)
+        delete.delete(service, bucket, f"k{number}").result()
+    asked = iter([True, True, False] if not together else [True, False])
+    assert sweep(service, now_ms=1 << 60, go_on=lambda: next(asked, False)) == (2 if together else 1)
+    assert sweep(service, now_ms=1 << 60) == (3 if together else 4)
 
 
 def test_a_sweep_that_races_with_writers_takes_nothing_that_is_published(

@@ -182,6 +182,29 @@ def _check(
     assert keys(disk) == ["near/by"]
 
 
+def test_of_many_deletes_those_that_fail_are_not_said_to_be_gone(tmp_path: Path) -> None:
+    """Whatever call fails, once: what is said to be gone is gone, and its folder was synced."""
+    keys = ["a/1", "a/2", "b/1", "c"]
+    for nth in range(1, 30):
+        root = tmp_path / str(nth)
+        Disk.initialise(root)
+        disk = Disk(Options(root, probe_seconds=3600.0))
+        for key in keys:
+            put(disk, key, b"bytes")
+        with failing_calls("open_beneath", "unlink", "fsync", code=errno.EIO, nth=nth) as calls:
+            gone = disk.delete_many(keys)
+        there = {info.key for info in disk.list()} if not disk.suspect else set(keys) - gone
+        assert not gone & there
+        if not calls.failed:
+            assert gone == set(keys)
+            return
+        assert gone < set(keys)
+        assert disk.suspect == (calls.failed == ["fsync"])
+        if calls.failed == ["unlink"]:
+            assert len(gone) == len(keys) - 1
+    raise AssertionError("it makes fewer calls")
+
+
 @pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)
 @pytest.mark.parametrize("names", [("open_beneath",), ("fsync",), ("unlink",)], ids="+".join)
 def test_a_delete_whose_nth_call_fails_is_done_or_not(

@@ -45,7 +45,7 @@ from dolium.stores.leaves.disk_writer import DiskWriter
 from dolium.values import BlobInfo, Durability, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from dolium.stores.contract import Audit, Reader
     from dolium.stores.leaves.disk_sums import Sums
@@ -81,8 +81,8 @@ class Options:
 
 
 class Disk(BlobStore):
-    """Takes chunks, has local paths and files, copies within by reflink, keeps descriptions and checksums, reports
-    space.
+    """Takes chunks, has local paths and files, copies within by reflink, deletes many, keeps descriptions and
+    checksums, reports space.
 
     To make one touches no disk: a store that is down can be in a configuration. Raises ConfigError where Python
     does not write names of files in UTF-8: a key would get a name that others do not find.
@@ -243,19 +243,49 @@ class Disk(BlobStore):
         check_key(key)
         self._volume.enter_to_write()
         try:
-            folder = self._open_folder_of(key)
-            if folder is None:
-                return
-            try:
-                self._remove(key)
-                reach("disk.removed")
-                self._volume.sync(
-                    folder
-                )  # also if it is absent: whoever removed it may not have come to that
-            finally:
-                syscalls.close(folder)
+            self._delete_in(key.rpartition("/")[0], [key])
         except OSError as error:
             raise self._volume.translated(error, key, writing=True) from error
+
+    def delete_many(self, keys: Sequence[str]) -> set[str]:
+        folders: dict[str, list[str]] = {}
+        for key in keys:
+            check_key(key)
+            folders.setdefault(key.rpartition("/")[0], []).append(key)
+        self._volume.enter_to_write()
+        gone: set[str] = set()
+        for folder, inside in folders.items():
+            try:
+                gone |= self._delete_in(folder, inside)
+            except OSError:
+                if self._volume.suspect:
+                    break  # whoever asks next is told
+        return gone
+
+    def _delete_in(self, folder: str, keys: Sequence[str]) -> set[str]:
+        """Those of some keys in one folder that are gone, durably. Raises OSError, of many only for what concerns all."""
+        try:
+            descriptor = syscalls.open_beneath(self._volume.root, folder, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return set(keys)
+        try:
+            gone = {key for key in keys if self._removes(key, alone=len(keys) == 1)}
+            reach("disk.removed")
+            self._volume.sync(
+                descriptor
+            )  # also if all are absent: whoever removed them may not have come to that
+        finally:
+            syscalls.close(descriptor)
+        return gone
+
+    def _removes(self, key: str, *, alone: bool) -> bool:
+        try:
+            self._remove(key)
+        except OSError:
+            if alone:
+                raise
+            return False
+        return True
 
     def copy_within(self, source: str, target: str, *, options: PutOptions = PutOptions()) -> BlobInfo | None:  # noqa: B008 - frozen
         descriptor, size, sums = self.open_checked(source)
@@ -308,13 +338,6 @@ class Disk(BlobStore):
             return disk_sums.read(descriptor, self._volume.root, key, status.st_size, status.st_mtime_ns)
         except OSError as error:
             raise self._volume.unreadable(error, key) from error
-
-    def _open_folder_of(self, key: str) -> int | None:
-        folder = key.rpartition("/")[0]
-        try:
-            return syscalls.open_beneath(self._volume.root, folder, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
 
     def _remove(self, key: str) -> None:
         path = f"{self._volume.root}/{key}"
