@@ -31,8 +31,8 @@ _IDLE = 2.0
 _GROWTH = 1.10
 _CACHES = 24 << 20
 """What a worker may grow by beside a tenth: SQLite keeps up to 32 MiB of pages for the event loop and 2 MiB for each of
-some ten threads, and a short run begins before they are full. A leak of a kilobyte a request is more than that after
-half a minute of this load.
+some ten threads, and a short run begins before they are full. So the run of CI finds a leak of some eight kilobytes a
+request, and one of ten minutes that of a few hundred bytes.
 """
 _DESCRIPTORS = 16
 """A thread that comes late opens the catalog: three descriptors each."""
