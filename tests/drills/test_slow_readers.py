@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from dolium.testing.server import LiveServer, Site
-from tests.drills.conftest import CONFIG
+from tests.drills.conftest import CONFIG, until
 from tests.drills.slow import SlowReader
-from tests.drills.test_starts import until
 from tests.s3.client import Client, target
 
 BUCKET = "slow"

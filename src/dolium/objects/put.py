@@ -416,7 +416,7 @@ class Intake:
 
         def once_more() -> ObjectRow:
             sequence = service.database.reserve_sequence()
-            facts = self._describe(sequence, new.etag, new.size, new.checksum)
+            facts = self._describe(sequence, new.etag, new.size, new.checksum, copy_of=blob_key)
             manifest, text = service.new_blob_key(), facts["dolium"].encode()
             try:
                 service.store(store_id).put(
@@ -436,11 +436,11 @@ class Intake:
             service.database.write(give_up)
             raise
 
-    def _describe(self, sequence: int, etag: str, size: int, checksum: str) -> dict[str, str]:
+    def _describe(self, sequence: int, etag: str, size: int, checksum: str, **more: str) -> dict[str, str]:
         request = self._request
         return description(
             self._bucket, request.key, sequence, etag=etag, size=size, headers=request.headers, checksum=checksum,
-            owner=request.owner_id or 0,
+            owner=request.owner_id or 0, **more,
         )  # fmt: skip
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from dolium.catalog import backups, buckets, fences, tenancies
 from dolium.catalog.sqlite import SqliteDatabase
-from dolium.errors import Conflict, ObjectNotFound, StoreUnavailable
+from dolium.errors import Conflict, ObjectNotFound, Overtaken, StoreUnavailable
+from dolium.objects import put
 from dolium.objects.orphans import sweep_orphans
+from dolium.objects.put import Intake, PutRequest
 from dolium.objects.rebuild import What
 from dolium.server.first_run import arrive
 from dolium.server.rebuilding import rebuild
@@ -74,6 +76,28 @@ def test_what_was_written_after_the_backup_comes_back(world: World) -> None:
     assert world.put("next", FILE).sequence > max(row[1] for row in rows)
     world.sweep()
     assert sound(world) == []
+
+
+def test_a_version_that_was_overtaken_comes_back_as_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes say an older sequence than the one that it replaced; the manifest of the two tells better."""
+    world.put("key", FILE)
+    world.back_up()
+    intake = Intake(world.service, world.bucket, PutRequest("key", None, "[]", len(FILE) + 1))
+    intake.write(FILE + b"2")
+    others = iter([lambda: world.put("key", FILE + b"1")])
+    monkeypatch.setattr(put, "reach", lambda name: name == "put.stored" and next(others, lambda: None)())
+    with pytest.raises(Overtaken):
+        intake.finish().result()
+    intake.finish_behind()
+    assert world.keys() == {"key": FILE + b"2"}
+    world.lose()
+    done = world.rebuild()
+    assert told(done.plan) == [("in place of older", "key"), ("replaced", "key")]
+    assert world.keys() == {"key": FILE + b"2"}
+    world.sweep()
+    sound(world)
 
 
 def test_made_again_it_finds_nothing_more(world: World) -> None:
