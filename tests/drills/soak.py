@@ -97,8 +97,8 @@ class Soak:
             if now >= kill and now < end - self.kill_every / 2:
                 victims = [worker for worker in self.server.workers if worker != spared]
                 if victims:
-                    os.kill(random.choice(victims), signal.SIGKILL)
                     self.kills.append(time.monotonic())
+                    os.kill(random.choice(victims), signal.SIGKILL)
                 kill = now + self.kill_every
             time.sleep(_SAMPLES)
         self.operations = load.steps
