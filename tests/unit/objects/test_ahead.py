@@ -35,7 +35,7 @@ def row(service: ObjectService, bucket: Bucket) -> ObjectRow:
 
 
 def opened(service: ObjectService, row: ObjectRow) -> OpenAhead:
-    return OpenAhead(service, row, get.segments(service, row, 0, row.size))
+    return OpenAhead(service, get.segments(service, row, 0, row.size))
 
 
 def take(opened: OpenAhead) -> bytes | None:
@@ -44,7 +44,7 @@ def take(opened: OpenAhead) -> bytes | None:
     if segment is None:
         return None
     if isinstance(segment, OpenFile):
-        data = os.pread(segment.descriptor, segment.count, segment.offset)
+        data = os.pread(segment.descriptor, segment.length, segment.offset)
         os.close(segment.descriptor)
         return data
     with segment:
@@ -105,18 +105,18 @@ def test_without_a_descriptor_what_is_ahead_waits(
     service: ObjectService, row: ObjectRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = opened(service, row)
-    real = disk.Disk.open_file
+    real = disk.Disk.open_checked
 
     def none_left(*_: object) -> None:
         raise StoreUnavailable("default", "the store's disk answers EMFILE")
 
     assert take(one) == FILE
-    monkeypatch.setattr(disk.Disk, "open_file", none_left)
+    monkeypatch.setattr(disk.Disk, "open_checked", none_left)
     assert [take(one), take(one)] == [FILE, FILE]
-    monkeypatch.setattr(disk.Disk, "open_file", real)
+    monkeypatch.setattr(disk.Disk, "open_checked", real)
     assert [take(one) for _ in range(4)] == [FILE] * 3 + [None]
     other = opened(service, row)
-    monkeypatch.setattr(disk.Disk, "open_file", none_left)
+    monkeypatch.setattr(disk.Disk, "open_checked", none_left)
     with pytest.raises(StoreUnavailable):
         other.fill()
     other.close()

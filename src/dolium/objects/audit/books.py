@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from dolium.catalog import audit, objects
 from dolium.catalog.audit import Entry, Standing, Totals
+from dolium.errors import BlobCorrupt
 from dolium.objects.audit.findings import Finding, Kind, Numbers, Progress
 from dolium.objects.service import ObjectService
 from dolium.values import ChecksumAlgorithm
@@ -125,7 +126,11 @@ def _judge(
 
 
 def _reread(service: ObjectService, entry: Entry) -> Iterator[Finding]:
-    data = objects.body_of(service.database, entry.sequence)
+    try:
+        data = objects.body_of(service.database, entry.sequence)
+    except BlobCorrupt as error:
+        yield _of(entry, Kind.WRONG_BYTES, f"is damaged: {error.message}")
+        return
     if data is None:
         return  # replaced meanwhile, or found missing in a snapshot
     algorithm, _, value = entry.checksum.partition(" FULL_OBJECT ")
@@ -142,7 +147,7 @@ def _bodies(service: ObjectService, known: Numbers, start: int) -> Iterator[Find
         after = page[-1]
         for sequence in page:
             if sequence <= start and sequence not in known:
-                if objects.body_of(service.database, sequence) is None:
+                if audit.bodies_after(service.database, sequence - 1, 1) != [sequence]:
                     continue  # deleted meanwhile, and its version with it
                 yield Finding(Kind.STRAY_ROW, f"inline bytes {sequence} are of no version")
 

@@ -64,7 +64,9 @@ def _bytes(
                     summed.update(piece)
     except BlobNotFound:
         return None  # gone meanwhile: what is named and not there is found elsewhere
-    except (BlobCorrupt, StoreUnavailable) as error:
+    except BlobCorrupt as error:
+        return Kind.WRONG_BYTES, f"is damaged: {error.message}"
+    except StoreUnavailable as error:
         return Kind.UNREADABLE, f"cannot be read: {error.message}"
     if body is None:
         return None if _lists(bytes(text), manifest) else (Kind.WRONG_BYTES, "is a manifest of other parts")
