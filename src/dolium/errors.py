@@ -21,7 +21,8 @@
     ├── QuotaExceeded
     ├── Overloaded           too much is asked at once; nothing was done
     ├── StoreError
-    │   ├── StoreUnavailable down, hung or suspect: nothing is known of its blobs
+    │   ├── StoreUnavailable down or suspect: nothing is known of its blobs
+    │   │   ├── StoreBusy    it does not answer in time
     │   │   └── PartlyDone   some stores of several did it, others did not
     │   ├── StoreFull
     │   ├── StoreReadOnly
@@ -65,6 +66,7 @@ __all__ = [
     "QuotaExceeded",
     "RangeNotSatisfiable",
     "RecordNotFound",
+    "StoreBusy",
     "StoreError",
     "StoreFull",
     "StoreReadOnly",
@@ -240,6 +242,10 @@ class StoreUnavailable(StoreError):
     def __init__(self, store_id: str, message: str = "the store is unavailable") -> None:
         super().__init__(message)
         self.store_id = store_id
+
+
+class StoreBusy(StoreUnavailable):
+    """The store does not answer in time, or this machine has run out of what it takes to ask it."""
 
 
 class PartlyDone(StoreUnavailable):

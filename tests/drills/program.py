@@ -14,7 +14,7 @@ from unittest import mock
 
 from dolium.catalog import sqlite
 from dolium.catalog.database import Row, Value
-from dolium.catalog.sqlite import SqliteOptions
+from dolium.catalog.sqlite_connection import Connection, SqliteOptions
 from dolium.cli.main import main
 from dolium.stores.leaves.disk_volume import Volume
 
@@ -34,12 +34,12 @@ def _small_log() -> None:
 
 def _normal() -> None:
     """SQLite does not sync a commit."""
-    run = sqlite._Connection.all
+    run = Connection.all
 
-    def run_otherwise(self: sqlite._Connection, sql: str, *values: Value) -> list[Row]:
+    def run_otherwise(self: Connection, sql: str, *values: Value) -> list[Row]:
         return run(self, sql.replace("synchronous = FULL", "synchronous = NORMAL"), *values)
 
-    mock.patch.object(sqlite._Connection, "all", run_otherwise).start()
+    mock.patch.object(Connection, "all", run_otherwise).start()
 
 
 def _leave_out(is_left_out: Callable[[int], bool]) -> None:

@@ -155,6 +155,37 @@ class Inside:
 
         return self._runner.run(every())
 
+    def while_waiting(
+        self,
+        requests: Sequence[tuple[Client, str, str, Mapping[str, str], bytes]],
+        meanwhile: Callable[[], Awaitable[None]],
+    ) -> list[Answer]:
+        """Their answers; `meanwhile` is awaited while they are under way."""
+
+        async def both() -> list[Answer]:
+            asked = [asyncio.ensure_future(self.answer(*request)) for request in requests]
+            await asyncio.sleep(0)
+            await meanwhile()
+            return await asyncio.gather(*asked)
+
+        return self._runner.run(both())
+
+    async def answer(
+        self, client: Client, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        """For `while_waiting`."""
+        return await self._answer(client.site, method, path, headers, (body,))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Let the event loop go on for ten seconds at most."""
+
+        async def wait() -> None:
+            async with asyncio.timeout(10):
+                while not condition():  # noqa: ASYNC110 - other threads change it
+                    await asyncio.sleep(0.01)
+
+        self._runner.run(wait())
+
     async def _answer(
         self,
         site: Site,

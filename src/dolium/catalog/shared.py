@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -57,7 +58,8 @@ class SharedNumbers:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:
                 if os.fstat(self._fd).st_size < _SIZE:
-                    os.ftruncate(self._fd, _SIZE)
+                    # Not a hole: a word that is written into one on a full disk ends the process.
+                    os.posix_fallocate(self._fd, 0, _SIZE)
                     _sync(self._fd, path.parent)
                 self._map = mmap.mmap(self._fd, _SIZE)
                 self._words = memoryview(self._map).cast("Q")
@@ -78,6 +80,15 @@ class SharedNumbers:
                 self.end_change()
             finally:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    @staticmethod
+    def noted(path: Path) -> int:
+        """What `highest_committed` would be, without making the file; 0 where there is none. Raises OSError."""
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return 0
+        return int.from_bytes(text[8 * _COMMITTED : 8 * _COMMITTED + 8], sys.byteorder)
 
     def handed_out(self) -> int:
         """The highest sequence that was handed out before this catalog came, or 0 if the file came with it."""

@@ -7,19 +7,21 @@ the database, since SQLite's own busy handler polls and can starve.
 
 A COMMIT that fails has an unknown outcome. Every batch leaves a random name in the table `book`; after a
 failure the connection is opened anew, under the same lock, and the name tells whether the batch is there.
+
+A full disk must not keep anybody from deleting: a file beside the database holds a few megabytes for that hour.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,161 +30,24 @@ import apsw
 from dolium.catalog.database import Database, Pending, Refused, Row, Snapshot, Value, Write
 from dolium.catalog.migrate import migrate
 from dolium.catalog.shared import SharedNumbers
+from dolium.catalog.sqlite_connection import (
+    Connection,
+    DiskFull,
+    LockedOut,
+    SqliteOptions,
+    SqliteTransaction,
+    check_version,
+    unavailable,
+)
+from dolium.catalog.sqlite_disk import Reserve, may_come_back
 from dolium.crashpoints import reach
-from dolium.errors import CatalogError, CatalogUnavailable, DoliumError, OutcomeUnknown
+from dolium.errors import CatalogError, CatalogUnavailable, OutcomeUnknown
 
 __all__ = ["SqliteDatabase", "SqliteOptions"]
 
 T = TypeVar("T")
 
-# The WAL-reset bug (sqlite.org/wal.html#walresetbug) loses commits when checkpoints race: fixed here.
-_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
-
-
-@dataclass(frozen=True, slots=True)
-class SqliteOptions:
-    """`batch`: most writes in one commit. `cache_bytes`: page cache of the main thread's connection, which
-    serves the event loop; `thread_cache_bytes`: of every other. `checkpoint_pages`: WAL pages after which
-    a checkpoint is begun in the background. `page_bytes`: of a new database. `inline_seconds`: while COMMIT
-    takes less, the event loop does it (docs/decisions/0001).
-    """
-
-    batch: int = 128
-    cache_bytes: int = 32 << 20
-    thread_cache_bytes: int = 2 << 20
-    checkpoint_pages: int = 4000
-    page_bytes: int = 8192
-    busy_ms: int = 10_000
-    inline_seconds: float = 0.002
-
-
-def check_version(version: str) -> None:
-    """Raises CatalogUnavailable for an SQLite that can lose committed transactions."""
-    found = tuple(int(n) for n in version.split(".")[:3])
-    for fixed in _FIXED:
-        if found >= fixed and (found[:2] == fixed[:2] or fixed == _FIXED[-1]):
-            return
-    raise CatalogUnavailable(
-        f"SQLite {version} has the WAL-reset bug and can lose committed writes; "
-        "install apsw 3.51.3 or later, which brings its own SQLite"
-    )
-
-
-class _Connection:
-    """Typed calls over one apsw connection; satisfies `Snapshot`."""
-
-    __slots__ = ("raw",)
-
-    def __init__(self, path: Path, options: SqliteOptions, *, cache_bytes: int, writing: bool) -> None:
-        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writing else 0)
-        self.raw = apsw.Connection(str(path), flags=flags, statementcachesize=256)
-        self.raw.set_busy_timeout(options.busy_ms)
-        # Else a statement is prepared anew for every new value bound to an indexed column (STAT4): 10 µs each.
-        self.raw.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-        if writing:
-            self.all(f"PRAGMA page_size = {options.page_bytes}")
-            self.all("PRAGMA journal_mode = WAL")
-        self.all("PRAGMA synchronous = FULL")
-        self.all("PRAGMA foreign_keys = ON")
-        self.all(f"PRAGMA cache_size = -{cache_bytes >> 10}")
-        # Checkpoints run on a thread of their own, so that no commit waits for one.
-        self.all("PRAGMA wal_autocheckpoint = 0")
-        if not writing:
-            self.all("PRAGMA query_only = ON")
-
-    def all(self, sql: str, *values: Value) -> list[Row]:
-        return self.raw.execute(sql, values).fetchall()
-
-    def one(self, sql: str, *values: Value) -> Row | None:
-        # fetchall, not fetchone: a cursor that is not exhausted keeps its snapshot open.
-        rows = self.raw.execute(sql, values).fetchall()
-        return rows[0] if rows else None
-
-    def rows(self, sql: str, *values: Value) -> Generator[Row, None, None]:
-        cursor = self.raw.execute(sql, values)
-        try:
-            yield from cursor
-        finally:
-            cursor.close()
-
-    def run(self, sql: str, *values: Value) -> None:
-        self.raw.execute(sql, values).fetchall()
-
-    def run_many(self, sql: str, rows: list[Row]) -> None:
-        self.raw.executemany(sql, rows).fetchall()
-
-
-class _Transaction:
-    """One batch on the writing connection; satisfies `Transaction`."""
-
-    __slots__ = (
-        "_connection",
-        "_numbers",
-        "_usage",
-        "all",
-        "now_ms",
-        "one",
-        "present",
-        "rows",
-        "run",
-        "run_many",
-        "sequence",
-        "touched",
-    )
-
-    def __init__(self, connection: _Connection, numbers: SharedNumbers) -> None:
-        self._connection = connection
-        self._numbers = numbers
-        self.all = connection.all
-        self.one = connection.one
-        self.rows = connection.rows
-        self.run = connection.run
-        self.run_many = connection.run_many
-        self.now_ms = time.time_ns() // 1_000_000
-        self.present: set[int] = set()
-        self.sequence = 0
-        self.touched = False
-        self._usage: dict[tuple[int, int], list[int]] = {}
-
-    def insert(self, sql: str, *values: Value) -> int:
-        row = self._connection.one(sql, *values)
-        if row is None:
-            raise CatalogError("the statement returned no id")
-        return int(row[0])
-
-    def next_sequence(self) -> int:
-        return self.note_sequence(self._numbers.next_sequence())
-
-    def note_sequence(self, sequence: int) -> int:
-        self.sequence = max(self.sequence, sequence)
-        return sequence
-
-    def count(self, bucket_id: int, tenancy_id: int, objects: int, size: int) -> None:
-        total = self._usage.setdefault((bucket_id, tenancy_id), [0, 0])
-        total[0] += objects
-        total[1] += size
-
-    def usage_of(self, tenancy_id: int) -> int:
-        row = self._connection.one("SELECT bytes FROM tenancy_usage WHERE tenancy_id = $1", tenancy_id)
-        added = sum(total[1] for (_, tenancy), total in self._usage.items() if tenancy == tenancy_id)
-        return (int(row[0]) if row else 0) + added
-
-    def touch(self) -> None:
-        self.touched = True
-
-    def settle_usage(self) -> None:
-        """Write the sums of `count`: one statement per bucket and tenancy, not one per object."""
-        for (bucket_id, tenancy_id), (objects, size) in self._usage.items():
-            self.run(
-                "INSERT INTO bucket_usage (bucket_id, objects, bytes) VALUES ($1, $2, $3) ON CONFLICT (bucket_id) "
-                "DO UPDATE SET objects = objects + excluded.objects, bytes = bytes + excluded.bytes",
-                bucket_id, objects, size,
-            )  # fmt: skip
-            self.run(
-                "INSERT INTO tenancy_usage (tenancy_id, objects, bytes) VALUES ($1, $2, $3) ON CONFLICT (tenancy_id) "
-                "DO UPDATE SET objects = objects + excluded.objects, bytes = bytes + excluded.bytes",
-                tenancy_id, objects, size,
-            )  # fmt: skip
+_BUSY_PAUSE = 0.02
 
 
 _Item = tuple[Write[Any], Pending[Any]]
@@ -199,15 +64,16 @@ class SqliteDatabase(Database):
 
     local = True
 
-    def __init__(self, folder: Path, options: SqliteOptions | None = None) -> None:
-        """Open, creating or migrating as needed.
+    def __init__(self, folder: Path, options: SqliteOptions | None = None, *, anew: bool = False) -> None:
+        """Open, creating or migrating as needed. `anew`: also where there was one, and is none.
 
-        Raises CatalogUnavailable (an unsafe SQLite, a file that is no catalog, one of a newer version).
+        Raises CatalogUnavailable (an unsafe SQLite; a file that is no catalog, damaged, gone, or of a newer
+        version; a disk that fails).
         """
         check_version(apsw.sqlite_lib_version())
         self._path = folder / "catalog.sqlite"
         self._options = options or SqliteOptions()
-        self._turn = os.open(folder / "catalog.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._reserve = Reserve(folder / "catalog.reserve", self._options.reserve_bytes)
         # Held by whoever commits: the writer thread, or the event loop.
         self._writing = threading.Lock()
         # Of the event loop that may commit; touched on its thread alone.
@@ -220,25 +86,44 @@ class SqliteDatabase(Database):
         self._closing = False
         self._local = threading.local()
         self._readers_lock = threading.Lock()
-        self._readers: list[_Connection] = []  # guarded by _readers_lock
-        try:
-            with self._my_turn():
-                self._writer = self._open_writer()
-                migrate(self._writer.raw)
-                committed = self._writer.one("SELECT sequence FROM book WHERE id = 1")
-                self._numbers = SharedNumbers(
-                    folder / "catalog.shared", committed_sequence=committed[0] if committed else 0
-                )
-                self._write_down_loss(committed[0] if committed else 0)
-        except apsw.Error as error:
-            os.close(self._turn)
-            raise CatalogUnavailable(f"the catalog cannot be opened: {type(error).__name__}") from error
+        self._readers: list[Connection] = []  # guarded by _readers_lock
+        self._broken = False  # the writing connection is not to be trusted; written under _writing
+        with contextlib.ExitStack() as undo:
+            try:
+                self._turn = os.open(folder / "catalog.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                undo.callback(os.close, self._turn)
+                with self._my_turn():
+                    self._open(folder, undo, anew=anew)
+            except apsw.Error as error:
+                raise CatalogUnavailable(f"{self._path}: {unavailable(error).message}") from error
+            except OSError as error:
+                raise CatalogUnavailable(
+                    f"{folder}: the catalog cannot be opened: {error.strerror}"
+                ) from error
+            undo.pop_all()
         self._threads = [
             threading.Thread(target=self._commit_batches, name="catalog-writer", daemon=True),
             threading.Thread(target=self._checkpoint, name="catalog-checkpoint", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
+
+    def _open(self, folder: Path, undo: contextlib.ExitStack, *, anew: bool) -> None:
+        """In our turn: everything but the threads. Raises as SQLite and the disk do."""
+        if not anew and (not self._path.exists() or not self._path.stat().st_size):
+            _refuse_to_begin_anew(folder / "catalog.shared")
+        self._writer = self._open_writer()
+        undo.callback(self._writer.close)
+        migrate(self._writer.raw)
+        committed = self._writer.one("SELECT sequence FROM book WHERE id = 1")
+        sequence = committed[0] if committed else 0
+        self._numbers = SharedNumbers(folder / "catalog.shared", committed_sequence=sequence)
+        undo.callback(self._numbers.close)
+        self._write_down_loss(sequence)
+        # From here on whoever waits for another program does so outside of our turn.
+        self._writer.raw.set_busy_timeout(0)
+        self._reserve.keep()
+        self._checkpointer = Connection(self._path, self._options, cache_bytes=1 << 20, writing=True)
 
     def _write_down_loss(self, committed: int) -> None:
         """If this catalog is older than what its folder had: keep in it from where on it knows nothing.
@@ -259,15 +144,15 @@ class SqliteDatabase(Database):
 
     # Reads.
 
-    def _reader(self) -> _Connection:
-        connection: _Connection | None = getattr(self._local, "connection", None)
+    def _reader(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             is_main = threading.current_thread() is threading.main_thread()
             cache = self._options.cache_bytes if is_main else self._options.thread_cache_bytes
             try:
-                connection = _Connection(self._path, self._options, cache_bytes=cache, writing=False)
+                connection = Connection(self._path, self._options, cache_bytes=cache, writing=False)
             except apsw.Error as error:
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
             self._local.connection = connection
             with self._readers_lock:
                 self._readers.append(connection)
@@ -283,13 +168,13 @@ class SqliteDatabase(Database):
             finally:
                 connection.run("COMMIT")
         except apsw.Error as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def all(self, sql: str, *values: Value) -> list[Row]:
         try:
             return self._reader().raw.execute(sql, values).fetchall()
         except apsw.Error as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def one(self, sql: str, *values: Value) -> Row | None:
         rows = self.all(sql, *values)
@@ -342,12 +227,16 @@ class SqliteDatabase(Database):
             return
         try:
             outcomes = self._take_turn(batch)
+        except LockedOut:
+            for item in batch:
+                self._queue.put(item)  # the loop does not wait
+            return
         finally:
             self._writing.release()
         _resolve(batch, outcomes)
 
-    def _open_writer(self) -> _Connection:
-        connection = _Connection(self._path, self._options, cache_bytes=8 << 20, writing=True)
+    def _open_writer(self) -> Connection:
+        connection = Connection(self._path, self._options, cache_bytes=8 << 20, writing=True)
         connection.raw.set_wal_hook(self._after_commit)
         return connection
 
@@ -366,13 +255,32 @@ class SqliteDatabase(Database):
             if batch is None:
                 return
             with self._writing:
-                outcomes = self._take_turn(batch)
+                outcomes = self._wait_and_commit(batch)
             _resolve(batch, outcomes)
 
+    def _wait_and_commit(self, batch: list[_Item]) -> list[_Outcome]:
+        """As long as `busy_ms` for another program; our turn is not held meanwhile."""
+        end = time.monotonic() + self._options.busy_ms / 1000
+        while True:
+            try:
+                return self._take_turn(batch)
+            except LockedOut as error:
+                if time.monotonic() >= end:
+                    return [(None, error)] * len(batch)
+            time.sleep(_BUSY_PAUSE)
+
     def _take_turn(self, batch: list[_Item]) -> list[_Outcome]:
-        """Wait for our turn among processes, and commit."""
-        with self._my_turn():
-            return self._commit(batch)
+        """Wait for our turn among processes, and commit. Raises LockedOut, and nothing else: whoever waits for
+        an outcome gets one.
+        """
+        try:
+            with self._my_turn():
+                return self._commit(batch)
+        except LockedOut:
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to whoever submitted the writes
+            self._broken = True
+            return [(None, unavailable(error))] * len(batch)
 
     def _next_batch(self) -> list[_Item] | None:
         first = self._queue.get()
@@ -391,9 +299,16 @@ class SqliteDatabase(Database):
         return batch
 
     def _commit(self, batch: list[_Item]) -> list[_Outcome]:
-        """Outcomes in order. A write that fails after it changed something makes each run alone."""
+        """Outcomes in order. A write that fails after it changed something makes each run alone. Raises LockedOut."""
         try:
             outcomes = self._attempt(batch)
+        except LockedOut:
+            raise
+        except DiskFull as error:
+            if not self._reserve.spend():
+                return [(None, error)] * len(batch)
+            self._checkpoint_due.set()  # so that the log is used again, and does not grow on
+            return [self._commit_alone(item) for item in batch]
         except CatalogError as error:
             return [(None, error)] * len(batch)
         return [self._commit_alone(item) for item in batch] if outcomes is None else outcomes
@@ -407,13 +322,21 @@ class SqliteDatabase(Database):
 
     def _attempt(self, batch: list[_Item], *, alone: bool = False) -> list[_Outcome] | None:
         """Run and commit; None if one write must be undone apart from the others."""
+        if self._broken:
+            self._reopen()
         outcomes: list[_Outcome] = []
         name = secrets.token_bytes(16)
+        connection = self._writer
         try:
-            connection = self._writer
             connection.run("BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            raise LockedOut("the catalog is locked") from error
+        except apsw.Error as error:
+            self._broken = True
+            raise unavailable(error) from error
+        try:
             reach("catalog.begun")
-            tx = _Transaction(connection, self._numbers)
+            tx = SqliteTransaction(connection, self._numbers)
             for write, _ in batch:
                 before = connection.raw.total_changes()
                 try:
@@ -434,15 +357,16 @@ class SqliteDatabase(Database):
             if tx.touched:
                 self._numbers.begin_change()
         except apsw.Error as error:
-            self._reopen()
-            raise _unavailable(error) from error
+            self._broken = True
+            raise unavailable(error) from error
         began = time.perf_counter()
         try:
             connection.run("COMMIT")
         except apsw.Error as error:
+            self._broken = True
             if not self._is_committed(name):
                 self._numbers.end_change()
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
         self._note_commit(time.perf_counter() - began)
         reach("catalog.committed")
         self._numbers.committed(tx.sequence)
@@ -459,23 +383,39 @@ class SqliteDatabase(Database):
         self._commit_seconds = seconds if rise < 0 else self._commit_seconds + rise
 
     def _is_committed(self, name: bytes) -> bool:
-        """After a failed COMMIT, still in our turn: is the batch in the database?"""
+        """After a failed COMMIT, still in our turn: is the batch in the database, for good?
+
+        What failed may lie in the log without being on the disk, where no connection sees it and a recovery
+        would find it. So a batch that is not there must not be whole in the log either, or a commit of nothing
+        takes its place. And one that is there is written once more, by a checkpoint: pages that could not be synced
+        count as clean from then on.
+        """
         try:
             self._reopen()
             row = self._writer.one("SELECT batch FROM book WHERE id = 1")
-        except (apsw.Error, CatalogError) as error:
+            if row is not None and row[0] == name:
+                length, done = self._writer.raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                if done < length:
+                    raise CatalogUnavailable("readers keep the log from the disk")
+                return True
+            if may_come_back(self._path, name):
+                self._writer.run("UPDATE book SET batch = $1 WHERE id = 1", secrets.token_bytes(16))
+        except (apsw.Error, CatalogError, OSError) as error:
+            self._broken = True
             raise OutcomeUnknown(
                 "the catalog failed while committing, and cannot be read to see whether it did"
             ) from error
-        return row is not None and row[0] == name
+        return False
 
     def _reopen(self) -> None:
         """Nothing of a connection that failed is trusted: its cache may hold what was never written."""
         try:
-            self._writer.raw.close(True)
+            self._writer.close()
             self._writer = self._open_writer()
+            self._writer.raw.set_busy_timeout(0)
+            self._broken = False
         except apsw.Error as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     # Checkpoints.
 
@@ -486,18 +426,20 @@ class SqliteDatabase(Database):
         return apsw.SQLITE_OK
 
     def _checkpoint(self) -> None:
-        connection = _Connection(self._path, self._options, cache_bytes=1 << 20, writing=True)
         while True:
             self._checkpoint_due.wait()
             if self._closing:
-                connection.raw.close()
                 return
             self._checkpoint_due.clear()
-            try:
-                # PASSIVE never blocks a reader or a writer.
-                connection.raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except apsw.Error:
-                continue  # another process is at it, or the disk fails: the next commit will say so
+            self._write_back()
+
+    def _write_back(self) -> None:
+        try:
+            # PASSIVE never blocks a reader or a writer.
+            self._checkpointer.raw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error:
+            return  # another process is at it, or the disk fails: the next commit will say so
+        self._reserve.keep()
 
     def close(self) -> None:
         if self._closing:
@@ -510,17 +452,17 @@ class SqliteDatabase(Database):
         if self._waiting:
             self._commit_inline()
         with self._readers_lock:
-            for connection in [*self._readers, self._writer]:
-                connection.raw.close(True)
+            for connection in [*self._readers, self._checkpointer, self._writer]:
+                connection.close()
             self._readers.clear()
         self._numbers.close()
         os.close(self._turn)
 
 
-def _unavailable(error: apsw.Error) -> DoliumError:
-    """The one place where SQLite's errors become ours."""
-    if isinstance(error, apsw.FullError):
-        return CatalogUnavailable("the catalog's disk is full")
-    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
-        return CatalogUnavailable("the catalog is locked")
-    return CatalogUnavailable(f"the catalog failed: {type(error).__name__}")
+def _refuse_to_begin_anew(numbers: Path) -> None:
+    """A catalog that is gone is not replaced by an empty one. Raises CatalogUnavailable."""
+    if SharedNumbers.noted(numbers):
+        raise CatalogUnavailable(
+            f"{numbers.parent}: catalog.sqlite is missing or empty, and this folder has had a catalog. "
+            "Bring it back: dolium restore, from a backup; dolium rebuild, from the newest backup and the stores"
+        )

@@ -89,6 +89,7 @@ _KEYS: dict[str, tuple[str, _Read] | dict[str, tuple[str, _Read]]] = {
         "root": ("store", Where.path),
         "durability": ("durability", lambda where, node: Durability(choice(*Durability)(where, node))),
         "min_free": ("min_free", size),
+        "deadline": ("store_deadline", seconds),
         "verify_reads": ("verify_reads", switch),
     },
     "stores": ("stores", _read_stores_here),

@@ -60,7 +60,8 @@ class Settings:
 
     `hosts`: patterns such as `{tenancy}-o.s3.example.org`; a request to such a host is for that tenancy
     (`wire.names.Hosts`). `store`: root of the default disk store (None: `store` in the data folder). `min_free`: bytes
-    of a store's file system that uploads leave free. `verify_reads`: whether the bytes of an object are checked before
+    of a store's file system, and of the catalog's, that uploads leave free. `store_deadline`: how long a store may
+    take for one step of a request. `verify_reads`: whether the bytes of an object are checked before
     they are sent (docs/decisions/0005). `stores`: the tree of stores in place of that one, and `notices`, what in it is
     odd. `scrub_every`, `scrub_rate`: how often all of them are looked at, and how many bytes of them a second.
     `inline_limit`: objects up to this size lie in the
@@ -86,6 +87,7 @@ class Settings:
     store: Path | None = None
     durability: Durability = Durability.STRICT
     min_free: int = 256 << 20
+    store_deadline: int = 120
     stores: StoresSpec | None = None
     notices: tuple[Notice, ...] = ()
     verify_reads: bool = True
@@ -143,6 +145,7 @@ class Settings:
                 "root": str(self.store_root),
                 "durability": str(self.durability),
                 "min_free": self.min_free,
+                "deadline": self.store_deadline,
                 "verify_reads": self.verify_reads,
             },
             "stores": None if self.stores is None else as_json(self.stores),
@@ -250,6 +253,8 @@ def require_sound(settings: Settings) -> None:
             raise ConfigError(f"limits.{name} is {share}, more than there are in all ({every})")
     if len(set(settings.listen)) != len(settings.listen):
         raise ConfigError("the same address to listen on is given twice")
+    if settings.store_deadline < 1:
+        raise ConfigError("store.deadline must be at least a second")
     for path in (settings.tls_cert, settings.tls_key):
         if path is not None and not os.access(path, os.R_OK):
             raise ConfigError("this file of the tls settings cannot be read", file=str(path))

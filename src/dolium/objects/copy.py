@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, replace
 
+from dolium import errands
 from dolium.catalog import blobs, buckets, objects, uploads
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.damage import Subject
@@ -50,6 +51,7 @@ def copy(
     Raises VersionGone if the source was replaced or deleted meanwhile, what `request.check` raises, QuotaExceeded,
     StoreError; BlobCorrupt if the source is known to be damaged.
     """
+    service.room.require()
     require_undamaged(source)
     if request.algorithm is not None and not source.checksum.startswith(f"{request.algorithm} "):
         return _rewrite(service, source, target, request)
@@ -135,9 +137,11 @@ def _share(
     body = Body(store_id=store_id, blob_key=blob_key, upload=source.upload, manifest=manifest)
     new = replace(_new(source, request, body), sequence=sequence)
     grace_ms = service.limits.grace_ms
+    errand = errands.current()
 
     def write(tx: Transaction) -> ObjectRow | Refused:
         try:
+            errand.require_awaited()
             require_fresh(tx, written)
             buckets.require(tx, target)
             present = objects.find(tx, source_bucket.id, source.key)
@@ -180,6 +184,7 @@ def _rewrite(service: ObjectService, source: ObjectRow, target: Bucket, request:
     try:
         while piece := reader.read(_PIECE):
             intake.write(piece)
+            errands.current().step()
         try:
             return intake.finish().result()
         except Overtaken:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dolium import errands
 from dolium.catalog import blobs, damage, objects, uploads
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Pending, Refused, Transaction
@@ -62,7 +63,8 @@ def begin(
     algorithm: ChecksumAlgorithm | None,
     kind: ChecksumType | None,
 ) -> Pending[Upload]:
-    """Open an upload. Its id is time-ordered, so that listings show them as they were begun."""
+    """Open an upload. Its id is time-ordered, so that listings show them as they were begun. Raises StoreFull."""
+    service.room.require()
     upload_id = f"{time.time_ns():016x}{secrets.token_hex(16)}"
     new = Upload(
         0, upload_id, bucket.id, key, owner_id, initiator, algorithm or "", kind or "", headers, 0, None
@@ -84,7 +86,8 @@ class PartIntake:
         size: int | None,
         digests: Digests,
     ) -> None:
-        """Raises Malformed EntityTooLarge for a declared size over the limit."""
+        """Raises Malformed EntityTooLarge for a declared size over the limit, StoreFull."""
+        service.room.require()
         if size is not None and size > service.limits.object_bytes:
             raise Malformed("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
         self._service = service
@@ -133,9 +136,11 @@ class PartIntake:
 
 def _enter(service: ObjectService, upload: Upload, part: Part, body: Body, sequence: int) -> Pending[Part]:
     grace_ms = service.limits.grace_ms
+    errand = errands.current()
 
     def write(tx: Transaction) -> Part | Refused:
         try:
+            errand.require_awaited()
             require_fresh(tx, body)
             uploads.put_part(tx, upload, part, grace_ms=grace_ms)
             tx.note_sequence(sequence)
@@ -156,6 +161,7 @@ def copy_part(
     try:
         while piece := reader.read(_PIECE):
             intake.write(piece)
+            errands.current().step()
         return intake.finish().result()
     except BaseException:
         intake.abort()
@@ -289,9 +295,11 @@ def _publish(
     )
     answer = json.dumps({"etag": done.etag, "checksum": checksum, "size": done.size})
     grace_ms = service.limits.grace_ms
+    errand = errands.current()
 
     def write(tx: Transaction) -> Completed | Refused:
         try:
+            errand.require_awaited()
             raced = uploads.find(tx, bucket.id, upload.key, upload.upload_id, completed=True)
             if raced.completed is not None:
                 # Another Complete of this upload was first: its answer is ours too.

@@ -20,6 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from dolium import errands
 from dolium.catalog import blobs, fences, objects
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Pending, Refused, Transaction
@@ -342,9 +343,10 @@ class Intake:
     """One PUT of an object."""
 
     def __init__(self, service: ObjectService, bucket: Bucket, request: PutRequest) -> None:
-        """Raises Malformed EntityTooLarge for a declared size that is over the limit, QuotaExceeded for one that
-        there is no room for.
+        """Raises Malformed EntityTooLarge for a declared size that is over the limit, StoreFull, QuotaExceeded for one
+        that there is no room for.
         """
+        service.room.require()
         size = request.size
         if size is not None and size > service.limits.object_bytes:
             raise Malformed("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
@@ -467,9 +469,11 @@ def publish(
     where it is overtaken.
     """
     grace_ms = service.limits.grace_ms
+    errand = errands.current()
 
     def write(tx: Transaction) -> ObjectRow | Refused:
         try:
+            errand.require_awaited()
             require_fresh(tx, new.body)
             return objects.publish(tx, bucket, new, grace_ms=grace_ms, check=check, quota=quota)
         except Overtaken as error:

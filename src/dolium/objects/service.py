@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from dolium.catalog import buckets, fences
 from dolium.catalog.buckets import Bucket
@@ -19,6 +20,7 @@ from dolium.catalog.database import Database
 from dolium.errors import BucketNotFound, StoreUnavailable
 from dolium.objects.blob_keys import blob_key
 from dolium.objects.placing import Names, Placing, Wanted, request_of
+from dolium.objects.room import Room
 from dolium.stores.contract import BlobStore, ChecksBlobs, LocalFiles, unwrap
 
 __all__ = ["Limits", "ObjectService", "description"]
@@ -60,9 +62,16 @@ class ObjectService:
     """Safe for use from many threads. One per process."""
 
     def __init__(
-        self, database: Database, stores: Mapping[int, BlobStore], default_store: int, limits: Limits
+        self,
+        database: Database,
+        stores: Mapping[int, BlobStore],
+        default_store: int,
+        limits: Limits,
+        room: Room | None = None,
     ) -> None:
-        """`stores` by their id in the catalog; new blobs go to `default_store`, until there is a `placing`."""
+        """`stores` by their id in the catalog; new blobs go to `default_store`, until there is a `placing`. `room`: of the
+        catalog's disk.
+        """
         self.database = database
         self.stores = stores  # replaced whole while it runs, as the two below
         self.default_store = default_store
@@ -73,6 +82,7 @@ class ObjectService:
         )
         self.on_close: Callable[[], None] | None = None  # closes the stores, if they are somebody else's
         self.limits = limits
+        self.room = room or Room(Path("/"), 0)
         # MD5 is the slowest step of a large upload: it runs beside the write of the same bytes.
         self.hashing = ThreadPoolExecutor(2, thread_name_prefix="hash")
         # Told of each body that is opened to be sent: `verified`, `unverified`; and of each found `corrupt`.

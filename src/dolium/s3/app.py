@@ -15,7 +15,7 @@ from itertools import count
 
 from dolium.asgi.messages import Receive, Scope, Send
 from dolium.catalog.buckets import Bucket
-from dolium.errors import Denied, DoliumError, Malformed, Overloaded
+from dolium.errors import Denied, DoliumError, Malformed, Overloaded, StoreBusy
 from dolium.identity.decide import Resource, decide
 from dolium.identity.keys import KeyRing
 from dolium.identity.permissions import Role
@@ -73,8 +73,10 @@ class S3App:
                 fault = fault_of(error)
                 facts["code"] = fault.code
                 if fault.status >= 500 and fault.status != 501 and not isinstance(error, Overloaded):
+                    # Where a store hangs there are many of these, and where it was waited for tells nothing.
+                    trace = None if isinstance(error, StoreBusy) else error
                     _log.error(
-                        "request %s failed: %s: %s", request_id, type(error).__name__, error, exc_info=error
+                        "request %s failed: %s: %s", request_id, type(error).__name__, error, exc_info=trace
                     )
                 response = error_response(fault, method, scope["raw_path"], request_id)
             except Exception as error:  # noqa: BLE001 - the last line: logged once, and nothing of it leaves

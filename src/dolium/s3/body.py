@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, TypeVar
 
-from dolium.asgi.bridge import Settling
+from dolium.asgi.bridge import Settling, Strand
 from dolium.asgi.messages import body_pieces
 from dolium.errors import BodyTruncated, Malformed
 from dolium.objects.put import Digests
@@ -120,28 +120,29 @@ async def receive_into(incoming: Incoming, intake: _Intake[T], *, small: int) ->
     Raises what the intake raises; whatever goes wrong, nothing of the body stays.
     """
     bridge = incoming.call.site.bridge
+    strand = Strand(bridge, lambda: intake.store_id, intake.abort)
     try:
         if incoming.size is not None and incoming.size <= small:
             async for piece in incoming.pieces():
                 intake.write(piece)
         else:
-            await _stream(incoming, intake)
+            await _stream(incoming, intake, strand)
         trailer = incoming.trailer()
         if intake.in_memory:
             pending = intake.finish(trailer)
         else:
-            pending = await bridge.run(intake.store_id, intake.finish, trailer)
+            pending = await strand.run(intake.finish, trailer)
     except BaseException:
-        if intake.in_memory:
-            intake.abort()
+        if strand.begun:
+            await strand.close()
         else:
-            await asyncio.shield(bridge.run(intake.store_id, intake.abort))
+            intake.abort()
         raise
     return await bridge.settle(pending)
 
 
-async def _stream(incoming: Incoming, intake: _Intake[T]) -> None:
-    bridge, load = incoming.call.site.bridge, incoming.call.site.load
+async def _stream(incoming: Incoming, intake: _Intake[T], strand: Strand) -> None:
+    load = incoming.call.site.load
     load.uploads += 1
     batch: list[bytes | memoryview] = []
     size = 0
@@ -153,7 +154,7 @@ async def _stream(incoming: Incoming, intake: _Intake[T]) -> None:
             if size >= load.piece:
                 if writing is not None:
                     await writing
-                writing = asyncio.ensure_future(bridge.run(intake.store_id, intake.write_all, batch))
+                writing = asyncio.ensure_future(strand.run(intake.write_all, batch))
                 batch, size = [], 0
     finally:
         load.uploads -= 1
@@ -161,7 +162,7 @@ async def _stream(incoming: Incoming, intake: _Intake[T]) -> None:
         if writing is not None:
             await writing
     if batch:
-        await bridge.run(intake.store_id, intake.write_all, batch)
+        await strand.run(intake.write_all, batch)
 
 
 async def read_document(call: Call, *, describes_body: bool = True) -> bytes:

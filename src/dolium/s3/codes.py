@@ -92,7 +92,8 @@ _CODES: tuple[tuple[type[errors.DoliumError], str], ...] = (
     (errors.QuotaExceeded, "QuotaExceeded"),
     (errors.Overloaded, "SlowDown"),
     (errors.StoreFull, "InsufficientStorage"),
-    (errors.StoreReadOnly, "ServiceUnavailable"),
+    (errors.StoreReadOnly, "MethodNotAllowed"),
+    (errors.StoreBusy, "SlowDown"),
     (errors.StoreUnavailable, "ServiceUnavailable"),
     (errors.BlobCorrupt, "InternalError"),
     (errors.CatalogError, "ServiceUnavailable"),
@@ -100,7 +101,9 @@ _CODES: tuple[tuple[type[errors.DoliumError], str], ...] = (
 )
 # What a client is told of trouble inside: nothing of where and why, which is in the log.
 _GENERIC = {
+    "SlowDown": _WORDS["SlowDown"],
     "ServiceUnavailable": "The service cannot reach the data for the moment. Please try again.",
+    "MethodNotAllowed": "The store takes no writes now. What is in it can be read and deleted.",
     "InternalError": (
         "The stored bytes of this object are damaged or lost, so they are not sent. Please tell who runs this service."
     ),
@@ -141,6 +144,8 @@ def _fault(error: errors.DoliumError, code: str) -> Fault:
             fields = {"BucketName": error.bucket}
         case errors.PreconditionFailed():
             fields = {"Condition": error.condition}
+        case errors.StoreReadOnly():
+            headers = ((b"allow", b"GET, HEAD, DELETE"),)
         case errors.RangeNotSatisfiable():
             fields = {"ActualObjectSize": str(error.size)}
             headers = ((b"content-range", b"bytes */%d" % error.size),)

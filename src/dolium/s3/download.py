@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from dolium.asgi.bridge import Strand
 from dolium.asgi.messages import FileBody, Pieces, Response
 from dolium.errors import VersionGone
 from dolium.objects import get
@@ -39,7 +40,7 @@ async def download(site: Site, segments: list[Segment]) -> bytes | Pieces:
 
     Raises VersionGone, StoreError.
     """
-    body = _Download(site, OpenAhead(site.service, segments), segments[0].store_id)
+    body = _Download(site, segments)
     try:
         await body.begin()
         if body.begun is not None and len(body.begun) == sum(segment.length for segment in segments):
@@ -56,11 +57,13 @@ class _Download:
     the length is said already.
     """
 
-    def __init__(self, site: Site, opened: OpenAhead, store_id: int) -> None:
-        self._site = site
-        self._opened = opened
-        self._store_id = store_id
-        self._local = site.service.store(store_id).local
+    def __init__(self, site: Site, segments: list[Segment]) -> None:
+        self._opened = OpenAhead(site.service, segments)
+        stores = dict.fromkeys(segment.store_id for segment in segments)
+        far = [store_id for store_id in stores if not site.service.store(store_id).local]
+        self._local = not far
+        store_id = far[0] if far else segments[0].store_id
+        self._strand = Strand(site.bridge, lambda: store_id, self._release)
         self._current: OpenFile | BlobReader | None = None
         self.begun: bytes | None = None
 
@@ -69,12 +72,12 @@ class _Download:
         if self._local:
             self._opened.fill()
         else:
-            await self._site.bridge.run(self._store_id, self._opened.fill)
-        current = self._current = await self._next()
+            await self._strand.run(self._opened.fill)
+        current = await self._next()
         if isinstance(current, OpenFile) and current.guard is not None:
             self.begun = get.read_start(current, current.guard, cached=True)
             if self.begun is None:
-                self.begun = await self._site.bridge.run(self._store_id, _read_start, current, current.guard)
+                self.begun = await self._strand.run(_read_start, current, current.guard)
             self._current = current.rest(len(self.begun))
 
     def __aiter__(self) -> Self:
@@ -85,9 +88,7 @@ class _Download:
         if begun:
             return begun
         while True:
-            current = self._current
-            if current is None:
-                current = self._current = await self._next()
+            current = self._current if self._current is not None else await self._next()
             if current is None:
                 raise StopAsyncIteration
             if isinstance(current, OpenFile):
@@ -96,25 +97,37 @@ class _Download:
                     return FileBody(current.descriptor, current.offset, current.length, current.guard)
                 os.close(current.descriptor)  # all of it was read before the head
                 continue
-            if data := await self._site.bridge.run(self._store_id, current.read, _PIECE):
+            if data := await self._strand.run(current.read, _PIECE):
                 return data
-            await self._close_current()
+            await self._strand.run(self._close_current)
 
     async def _next(self) -> OpenFile | BlobReader | None:
         if self._local:
-            return self._opened.next()
-        return await self._site.bridge.run(self._store_id, self._opened.next)
+            self._advance()
+        else:
+            await self._strand.run(self._advance)
+        return self._current
+
+    def _advance(self) -> None:
+        """Kept here by the thread itself, so that what was given up is closed with the rest."""
+        self._current = self._opened.next()
 
     async def aclose(self) -> None:
-        self._opened.close()
-        await self._close_current()
+        if self._local and not self._strand.abandoned:
+            self._release()
+        else:
+            await self._strand.close()
 
-    async def _close_current(self) -> None:
+    def _release(self) -> None:
+        self._opened.close()
+        self._close_current()
+
+    def _close_current(self) -> None:
         current, self._current = self._current, None
         if isinstance(current, OpenFile):
             os.close(current.descriptor)
         elif current is not None:
-            await self._site.bridge.run(self._store_id, current.close)
+            current.close()
 
 
 def _read_start(opened: OpenFile, guard: Guard) -> bytes:

@@ -33,14 +33,15 @@ class Arrival:
     given: bool
 
 
-def arrive(settings: Settings, given: Credentials | None) -> Arrival | None:
+def arrive(settings: Settings, given: Credentials | None, *, anew: bool = False) -> Arrival | None:
     """Make the data folder ready to be served; None if it was arrived at before. The caller has claimed it.
+    `anew`: also where there was a catalog, and is none.
 
     Raises ConfigError (master key, stores), CatalogUnavailable, StoreUnavailable.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     reach("start.folder")
-    database = SqliteDatabase(settings.data)
+    database = SqliteDatabase(settings.data, anew=anew)
     try:
         reach("start.catalog")
         discard_unfinished(settings.data)

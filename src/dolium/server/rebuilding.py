@@ -99,7 +99,7 @@ def _rebuild(
     if newest is not None:
         about = restore(settings, newest).about
     elif not there or not _has_people(settings.data):
-        arrival = arrive(settings, given)
+        arrival = arrive(settings, given, anew=True)
     database = SqliteDatabase(settings.data)
     try:
         service, _ = open_service(database, settings)

@@ -26,6 +26,7 @@ from dolium.catalog.stores import Holding, StoreRecord
 from dolium.config.settings import Settings
 from dolium.config.specs import CacheSpec, LeafSpec, StoresSpec
 from dolium.errors import CatalogError, ConfigError
+from dolium.objects.room import Room
 from dolium.objects.service import Limits, ObjectService
 from dolium.server.store_entry import DEFAULT_STORE, build_leaf_of, require_complete
 from dolium.server.store_tree import build_tree
@@ -110,10 +111,10 @@ class LiveStores:
         """What rows name in each store, as it was counted a while ago; counts now if that is long ago."""
         return self._counts.fresh()
 
-    def serve(self, limits: Limits) -> ObjectService:
-        """The service over these stores; closing it closes them."""
+    def serve(self, limits: Limits, room: Room | None = None) -> ObjectService:
+        """The service over these stores; closing it closes them. `room`: of the catalog's disk."""
         built = self._built
-        self._service = ObjectService(self._database, self._verbs(built), built.default, limits)
+        self._service = ObjectService(self._database, self._verbs(built), built.default, limits, room)
         self._service.on_change = self.refresh
         self._service.on_close = self.close
         self._give(built)

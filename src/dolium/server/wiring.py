@@ -22,6 +22,7 @@ from dolium.config.settings import Settings
 from dolium.errors import DoliumError
 from dolium.identity.directory import Directory
 from dolium.identity.keys import KeyRing, open_sealer
+from dolium.objects.room import Room
 from dolium.objects.service import Limits, ObjectService
 from dolium.s3.app import S3App
 from dolium.s3.call import Site
@@ -68,6 +69,7 @@ def serve_options(settings: Settings) -> ServeOptions:
             uncounted=(*LOOPBACK, *settings.proxies),
             max_requests=settings.requests,
             always=PROBES,
+            disk_deadline=float(settings.store_deadline),
             render_refusal=_render_refusal,
         ),
     )
@@ -167,7 +169,7 @@ def build(settings: Settings, *, read_again: Callable[[], Settings] | None = Non
     except BaseException:
         database.close()
         raise
-    bridge = Bridge()
+    bridge = Bridge(deadline=settings.store_deadline)
     hosts = Hosts(settings.hosts)
     load = Load(settings.requests, settings.person_share)
     site = Site(service, bridge, Directory(database), settings.region, load)
@@ -199,7 +201,8 @@ def build(settings: Settings, *, read_again: Callable[[], Settings] | None = Non
 def open_service(database: Database, settings: Settings) -> tuple[ObjectService, list[StoreRecord]]:
     """The use cases over a catalog and its stores, without anything that serves. Raises ConfigError."""
     live = LiveStores(database, settings)
-    return live.serve(limits_of(settings)), [one.record for one in live.now.values()]
+    room = Room(settings.data, settings.min_free)
+    return live.serve(limits_of(settings), room), [one.record for one in live.now.values()]
 
 
 def limits_of(settings: Settings) -> Limits:

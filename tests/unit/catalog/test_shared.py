@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dolium.catalog import fences, shared, sqlite
+from dolium.catalog import fences, shared
 from dolium.catalog.shared import SharedNumbers
 from dolium.catalog.sqlite import SqliteDatabase
+from dolium.catalog.sqlite_connection import Connection
 
 
 @pytest.fixture
@@ -116,15 +117,15 @@ def test_while_a_change_is_committed_nobody_remembers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, other = SqliteDatabase(tmp_path), SqliteDatabase(tmp_path)
-    run = sqlite._Connection.run
+    run = Connection.run
     during: list[int] = []
 
-    def watched(connection: sqlite._Connection, sql: str, *values: object) -> None:
+    def watched(connection: Connection, sql: str, *values: object) -> None:
         if sql == "COMMIT":
             during.extend(other.generation() for _ in range(2))
         run(connection, sql, *values)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sqlite._Connection, "run", watched)
+    monkeypatch.setattr(Connection, "run", watched)
     database.write(lambda tx: tx.next_sequence())
     assert len(set(during)) == 1, "nothing changed that anybody remembers"
     during.clear()

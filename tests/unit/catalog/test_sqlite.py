@@ -10,7 +10,8 @@ import pytest
 
 from dolium.catalog import blobs
 from dolium.catalog.database import Transaction, Write
-from dolium.catalog.sqlite import SqliteDatabase, _Connection, check_version
+from dolium.catalog.sqlite import SqliteDatabase
+from dolium.catalog.sqlite_connection import Connection, check_version
 from dolium.errors import CatalogUnavailable, OutcomeUnknown
 
 
@@ -76,9 +77,9 @@ class _Breaking:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, after: bool, reopen: bool = True) -> None:
         self.armed = True
-        run = _Connection.run
+        run = Connection.run
 
-        def broken(connection: _Connection, sql: str, *values: object) -> None:
+        def broken(connection: Connection, sql: str, *values: object) -> None:
             if sql != "COMMIT" or not self.armed:
                 run(connection, sql, *values)  # type: ignore[arg-type]
                 return
@@ -89,7 +90,7 @@ class _Breaking:
                 monkeypatch.setattr(SqliteDatabase, "_open_writer", self._fail)
             raise apsw.IOError("fsync failed")
 
-        monkeypatch.setattr(_Connection, "run", broken)
+        monkeypatch.setattr(Connection, "run", broken)
 
     def _fail(self, *_: object) -> None:
         raise apsw.CantOpenError("gone")

@@ -1,4 +1,6 @@
+import io
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +13,14 @@ from dolium.errors import ConfigError, StoreUnavailable
 from dolium.identity.credentials import Credentials
 from dolium.identity.keys import KeyRing, open_sealer
 from dolium.identity.permissions import Role
+from dolium.objects import orphans
+from dolium.objects.blob_keys import blob_key
 from dolium.server import first_run
 from dolium.server.first_run import Arrival, arrive, welcome
 from dolium.server.snippets import endpoint_of
-from dolium.stores.leaves.disk import Disk
+from dolium.server.wiring import open_service
+from dolium.stores.leaves.disk import Disk, Options
+from dolium.stores.transfer import read_bytes
 from dolium.values import Secret
 
 GIVEN = Credentials("GIVENKEY", Secret("given-secret"))
@@ -136,3 +142,21 @@ def test_a_secret_that_was_given_is_not_printed(settings: Settings) -> None:
 )
 def test_the_address_is_one_that_a_client_here_can_use(listen: list[Listen], url: str) -> None:
     assert str(endpoint_of(tuple(listen))) == url
+
+
+def test_what_lies_in_the_store_of_a_catalog_that_is_gone_is_kept(settings: Settings) -> None:
+    """Nothing names it, and it may be all that is left."""
+    arrive(settings, None)
+    key = blob_key(time.time_ns(), "0123456789ab")
+    Disk(Options(settings.store_root)).put(key, io.BytesIO(b"acknowledged"))
+    for file in settings.data.glob("catalog.*"):
+        file.unlink()
+    arrive(settings, None)
+    database = SqliteDatabase(settings.data)
+    service, [store] = open_service(database, settings)
+    try:
+        assert [orphan.lost for orphan in orphans.find(service, store.id)] == [True]
+        assert orphans.sweep_orphans(service, store.id) == orphans.SweptOrphans(lost=1)
+        assert read_bytes(service.store(store.id), key) == b"acknowledged"
+    finally:
+        service.close()

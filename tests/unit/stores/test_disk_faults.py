@@ -151,8 +151,8 @@ def _check(
     code: int,
     certain: bool,
 ) -> None:
-    unsynced = {"fsync", "start_writeback"} & set(failed)
-    assert disk.suspect == bool(unsynced and code not in {errno.ENOSPC, errno.EDQUOT})
+    unsynced = {"fsync", "start_writeback"} & set(failed) and code not in {errno.ENOSPC, errno.EDQUOT}
+    assert disk.suspect == bool(unsynced or (failure is not None and code == errno.EIO))
     if failure is not None:
         assert isinstance(failure, CODES[code])
         assert str(root) not in str(failure)
@@ -335,7 +335,9 @@ def test_a_close_that_fails_fails_the_put(disk: Disk, monkeypatch: pytest.Monkey
     monkeypatch.setattr(syscalls, "close", closes_and_fails)
     with pytest.raises(StoreUnavailable):
         put(disk, "a", b"x")
+    assert disk.suspect
     monkeypatch.undo()
+    disk.probe()
     assert keys(disk) == []
 
 

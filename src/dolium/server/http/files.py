@@ -2,13 +2,17 @@
 
 What lies in the page cache is sent at once: small pieces in one write with the head, large ones by sendfile(2)
 from a writer callback, over TLS through one buffer. What does not (RWF_NOWAIT says so) is sent or read in a thread;
-each device has its own few, so a file system that hangs holds up nobody else's files.
+each device has its own few, so a file system that hangs holds up nobody else's files. Nor does it hold its own
+connections for ever: a read that does not end in time breaks them off.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -134,10 +138,34 @@ async def _fill(
     except OSError:  # not cached, or a file system that cannot tell
         size = 0
     if size < len(piece):
-        server = connection.server
-        await server.loop.run_in_executor(
-            server.files.of(descriptor), fill, descriptor, piece[size:], offset + size, guard
-        )
+        await _fill_in_thread(connection, descriptor, piece[size:], offset + size, guard)
+
+
+async def _fill_in_thread(
+    connection: Connection, descriptor: int, piece: memoryview, offset: int, guard: Guard | None
+) -> None:
+    # The thread has a descriptor of its own: this request may end, and the number be given away, before it.
+    own = os.dup(descriptor)
+    reading = connection.server.files.of(descriptor).submit(_fill_and_close, own, piece, offset, guard)
+    try:
+        async with asyncio.timeout(connection.server.options.disk_deadline):
+            await asyncio.wrap_future(reading)
+    except TimeoutError:
+        raise _hung() from None
+    finally:
+        if reading.cancelled():  # it never began
+            os.close(own)
+
+
+def _fill_and_close(descriptor: int, piece: memoryview, offset: int, guard: Guard | None) -> None:
+    try:
+        fill(descriptor, piece, offset, guard)
+    finally:
+        os.close(descriptor)
+
+
+def _hung() -> OSError:
+    return OSError(errno.ETIMEDOUT, "the disk did not answer in time")
 
 
 class _Sending:
@@ -195,7 +223,16 @@ class _Sending:
         own = os.dup(self._socket), os.dup(self._descriptor)
         pool = self._connection.server.files.of(self._descriptor)
         future = self._loop.run_in_executor(pool, _send_and_close, *own, self._offset, size)
+        deadline = self._connection.server.options.disk_deadline
+        timer = self._loop.call_later(deadline, self._hung)
+        future.add_done_callback(lambda _: timer.cancel())
         future.add_done_callback(self._sent_in_thread)
+
+    def _hung(self) -> None:
+        # The thread keeps a descriptor of the socket, so to close ours would not end the connection.
+        with socket.socket(fileno=os.dup(self._socket)) as same, contextlib.suppress(OSError):
+            same.shutdown(socket.SHUT_RDWR)
+        self._fail(_hung())
 
     def _sent_in_thread(self, future: asyncio.Future[int]) -> None:
         error = None if future.cancelled() else future.exception()

@@ -71,6 +71,8 @@ class HttpOptions:
     """After a last answer, input is thrown away until the peer has closed, or is silent for this long…"""
     linger: float = 30.0
     """…or this long in all: a reset would take the answer from a client that is still sending."""
+    disk_deadline: float = 120.0
+    """How long one read of a file may take; then the connection is broken off."""
     max_connections: int = 10_000
     """Per process. One more gets 503."""
     max_per_peer: int = 5_000

@@ -16,6 +16,7 @@ raise StoreUnavailable, and come back with it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -185,7 +186,7 @@ class Disk(BlobStore):
         try:
             start, stop = range.resolve(size) if range else (0, size)
         except BaseException:
-            syscalls.close(descriptor)
+            _close_read(descriptor)
             raise
         return DiskReader(self._volume, descriptor, size, start, stop, sums)
 
@@ -198,7 +199,7 @@ class Disk(BlobStore):
         try:
             return descriptor, status.st_size, self._sums(key, descriptor, status)
         except BaseException:
-            syscalls.close(descriptor)
+            _close_read(descriptor)
             raise
 
     def audit(
@@ -219,11 +220,11 @@ class Disk(BlobStore):
             self._volume.probe()  # a disk that reads nothing at all would make every blob a damaged one
             raise self._volume.unreadable(error, key) from error
         finally:
-            syscalls.close(descriptor)
+            _close_read(descriptor)
 
     def stat(self, key: str) -> BlobInfo:
         descriptor, status = self._open(key, os.O_PATH)
-        syscalls.close(descriptor)
+        _close_read(descriptor)
         return BlobInfo(key=key, size=status.st_size, modified_ns=status.st_mtime_ns)
 
     def local_path(self, key: str) -> Path:
@@ -294,8 +295,10 @@ class Disk(BlobStore):
                 raise BodyTruncated(f"{options.size} bytes were announced, the source has {size}")
             with self.open_writer(target, options=options) as writer:
                 return writer.commit() if writer.clone(descriptor, size, sums) else None
+        except OSError as error:
+            raise self._volume.translated(error, target, writing=True) from error
         finally:
-            syscalls.close(descriptor)
+            _close_read(descriptor)
 
     def description(self, key: str) -> dict[str, str]:
         self.stat(key)
@@ -328,7 +331,7 @@ class Disk(BlobStore):
         status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode):
             return descriptor, status
-        syscalls.close(descriptor)
+        _close_read(descriptor)
         if stat.S_ISDIR(status.st_mode):
             raise BlobNotFound(key)
         raise BlobCorrupt("something that is no file lies where the blob should be")
@@ -365,3 +368,9 @@ class Disk(BlobStore):
             self._room = (now, room)
         if not room:
             raise StoreFull("the store has come to its limit")
+
+
+def _close_read(descriptor: int) -> None:
+    """What only read has nothing to lose by a close that fails."""
+    with contextlib.suppress(OSError):
+        syscalls.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from dolium.errors import BlobCorrupt
@@ -46,7 +47,8 @@ class DiskReader(BlobReader):
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            syscalls.close(descriptor)
+            with contextlib.suppress(OSError):  # who only read has nothing to lose by it
+                syscalls.close(descriptor)
 
     def _read(self, wanted: int) -> bytes:
         if wanted == 0:

@@ -3,7 +3,8 @@
 *Suspect*: after an fsync has failed the kernel may call the lost pages clean, and a second fsync would succeed
 without them (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020). So an fsync is never tried
 again. The write fails, and every verb is refused until a probe, which writes, syncs, reads and deletes a file of its
-own, has succeeded. A full disk is no reason for suspicion.
+own, has succeeded. An EIO of any other call that writes is as bad: a close on a network file system may be the first
+to hear of lost bytes. A full disk is no reason for suspicion.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dolium.errors import (
     BlobNotFound,
     Conflict,
     DoliumError,
+    StoreBusy,
     StoreError,
     StoreFull,
     StoreReadOnly,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Volume"]
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 _IN_THE_WAY: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST})
@@ -252,8 +255,10 @@ class Volume:
         return self.translated(error, key)
 
     def translated(self, error: OSError, key: str = "", *, writing: bool = False) -> DoliumError:
-        """What an error of the file system means. No message tells a path."""
+        """What an error of the file system means. No message tells a path. An EIO of a write makes the store suspect."""
         code = error.errno or 0
+        if writing and code == errno.EIO:
+            self.distrust()
         if code in _FULL:
             return StoreFull("the store is full")
         if code == errno.EROFS or (writing and code in _FORBIDDEN):
@@ -268,5 +273,7 @@ class Volume:
             except StoreError as down:
                 return down
             return BlobNotFound(key)
+        if code in _EXHAUSTED:
+            return StoreBusy(self.store_id, "this machine has run out of open files or memory")
         name = errno.errorcode.get(code, "an unknown error")
         return StoreUnavailable(self.store_id, f"the store's disk answers {name}")

@@ -236,6 +236,53 @@ def test_a_thread_that_comes_late_sends_nothing_of_another_file(
     assert asked == [path.stat().st_ino]
 
 
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("count", [1000, len(DATA)])
+def test_a_disk_that_does_not_answer_breaks_the_connection_in_time(
+    secure: bool, count: int, path: Path, serve: Serve, tls: object, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    hang = threading.Event()
+    real_sendfile, real_preadv = os.sendfile, os.preadv
+
+    def sendfile(*arguments: int) -> int:
+        hang.wait(10)
+        return real_sendfile(*arguments)
+
+    def preadv(descriptor: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
+        if flags == os.RWF_NOWAIT:
+            raise BlockingIOError
+        hang.wait(10)
+        return real_preadv(descriptor, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "sendfile", sendfile)
+    monkeypatch.setattr(os, "preadv", preadv)
+    chosen = tls if secure else None
+    live = serve(sends(path, head(count), part(0, count)), tls=chosen, disk_deadline=0.3)
+    before = open_files()
+    peers = [live.peer() for _ in range(12)]  # more than there are threads
+    began = time.monotonic()
+    for peer in peers:
+        peer.send(get())
+    for peer in peers:
+        try:
+            data, _ = peer.rest()
+        except OSError:  # ssl tells a missing end its own way
+            data = b""
+        assert not data.partition(b"\r\n\r\n")[2]
+    assert time.monotonic() - began < 5
+    live.settle(0)
+    assert any("did not answer in time" in str(one.exc_info and one.exc_info[1]) for one in caplog.records)
+    hang.set()
+    for peer in peers:
+        peer.close()
+    for _ in range(200):
+        if open_files() <= before:
+            break
+        time.sleep(0.02)
+    assert open_files() <= before
+
+
 def test_advisory_cve_2016_0738_a_client_that_stops_reading_frees_its_file(
     tmp_path: Path, serve: Serve
 ) -> None:
