@@ -7,6 +7,7 @@
     │   ├── BlobNotFound     no blob under this key in a store that is up
     │   ├── BucketNotFound
     │   ├── ObjectNotFound   (is_delete_marker tells why)
+    │   ├── DatasetNotFound
     │   ├── UploadNotFound
     │   └── RecordNotFound   a tenancy, person, group or access key
     ├── Conflict
@@ -15,6 +16,7 @@
     │   ├── Overtaken        a version with a higher sequence came first
     │   ├── PreconditionFailed
     │   └── VersionGone      what was being read is replaced or deleted, and its bytes with it
+    ├── DatasetInvalid       an id, folder or name of a dataset that cannot be
     ├── RangeNotSatisfiable
     ├── ChecksumMismatch     the bytes are not those that the caller described
     ├── BodyTruncated        the body ended before its declared length
@@ -53,6 +55,8 @@ __all__ = [
     "ChecksumMismatch",
     "ConfigError",
     "Conflict",
+    "DatasetInvalid",
+    "DatasetNotFound",
     "Denied",
     "DoliumError",
     "Malformed",
@@ -133,6 +137,10 @@ class ObjectNotFound(NotFound):
         self.is_delete_marker = is_delete_marker
 
 
+class DatasetNotFound(NotFound):
+    """No file of this dataset there, in stores that are up."""
+
+
 class UploadNotFound(NotFound):
     """No multipart upload with this id for this key: never begun, completed or aborted."""
 
@@ -197,6 +205,10 @@ class VersionGone(Conflict):
     def __init__(self, key: str) -> None:
         super().__init__("The object was replaced or deleted while it was being read. Please try again.")
         self.key = key
+
+
+class DatasetInvalid(DoliumError):
+    """An id, folder or name that no dataset can have, or that would lie outside of its store."""
 
 
 class RangeNotSatisfiable(DoliumError):

@@ -24,7 +24,14 @@ from dolium.config.tree import compose, from_objects, from_yaml, read_bytes
 from dolium.config.tree_xml import read_xml
 from dolium.errors import ConfigError
 
-__all__ = ["ReadStores", "is_stores_file", "read_stores", "read_stores_node", "read_stores_objects"]
+__all__ = [
+    "ReadStores",
+    "handed_over",
+    "is_stores_file",
+    "read_stores",
+    "read_stores_node",
+    "read_stores_objects",
+]
 
 _XML: Final = (".xml", ".xml.sample")  # as Galaxy tells them apart
 
@@ -84,9 +91,7 @@ def read_stores_objects(
     in its `config`. Raises ConfigError.
     """
     bare = _without_config(config)
-    if isinstance(config, Mapping) and isinstance(config.get("config"), Mapping):
-        defaults = _defaults(config["config"], defaults)
-    reading = Reading(name, environ, defaults)
+    reading = Reading(name, environ, handed_over(config, defaults))
     try:
         tree = from_objects(bare)
     except ConfigError as error:
@@ -94,8 +99,11 @@ def read_stores_objects(
     return Stores(reading).read(tree)
 
 
-def _defaults(config: Mapping[str, Any], otherwise: GalaxyDefaults) -> GalaxyDefaults:
+def handed_over(stores: object, otherwise: GalaxyDefaults) -> GalaxyDefaults:
     """What a Galaxy put into `to_dict` of its own configuration."""
+    config = stores.get("config") if isinstance(stores, Mapping) else None
+    if not isinstance(config, Mapping):
+        return otherwise
     paths = ("file_path", "new_file_path", "jobs_directory")
     renamed = {"object_store_cache_path": "cache_path", "object_store_cache_size": "cache_size"}
     found: dict[str, Any] = {name: Path(config[name]) for name in paths if config.get(name)}
