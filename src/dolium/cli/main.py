@@ -13,6 +13,7 @@ from dolium.cli import (
     bucket,
     check,
     check_data,
+    galaxy,
     group,
     key,
     rebuild,
@@ -82,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
         rebuild,
         check,
         check_data,
+        galaxy,
     ):
         command.add(commands)
     return top

@@ -119,9 +119,11 @@ class ConcreteStore(ObjectStore):
 
 
 def remember(obj: Any, store_id: str, *, keep: bool = False) -> None:
-    """Say in the object where it is. `keep`: not if it says something already. Rows that cannot be set stay as they are."""
-    known = getattr(obj, "object_store_id", None)
-    if known == store_id or (keep and known is not None):
+    """Say in the object where it is. `keep`: not if it says something already. What names a person's own store keeps
+    that, and rows that cannot be set stay as they are.
+    """
+    known: str | None = getattr(obj, "object_store_id", None)
+    if known == store_id or (known is not None and (keep or is_users_own(known))):
         return
     try:
         obj.object_store_id = store_id

@@ -54,6 +54,7 @@ class GroupStore(ObjectStore):
         self._describe = describe
         self._quotas = quotas
         self._draw = draw
+        self.users_own = False  # whether people may bring stores of their own
         self.watch: Callable[[], None] | None = None  # looks whether the configuration has changed
         self._set(spec, tuple(branches), tuple(rules))
 
@@ -108,6 +109,9 @@ class GroupStore(ObjectStore):
 
     def is_private(self, obj: Any) -> bool:
         return self.private if self.spec.kind == "hierarchical" else super().is_private(obj)
+
+    def object_store_allows_id_selection(self) -> bool:
+        return self.users_own or super().object_store_allows_id_selection()
 
     def object_store_ids_allowing_selection(self) -> list[str]:
         found = []
