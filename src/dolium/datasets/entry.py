@@ -27,10 +27,12 @@ from dolium.datasets.describe import Describer
 from dolium.datasets.disk import DiskShelf
 from dolium.datasets.group import GroupStore
 from dolium.datasets.placing import Branch, rule_of
+from dolium.datasets.remote import RemoteShelf
 from dolium.datasets.shelf import Shelf
 from dolium.datasets.store import ObjectStore
 from dolium.errors import ConfigError
 from dolium.stores.composites.placement import State
+from dolium.stores.registry import build_leaf
 from dolium.values import Durability
 
 __all__ = ["build_object_store"]
@@ -133,10 +135,17 @@ class _Building:
         extra = {"job_work": defaults.jobs_directory, "temp": defaults.new_file_path}
         extra |= {one.type: one.path for one in spec.galaxy.extra_dirs}
         if spec.kind != "disk":
-            raise ConfigError(
-                f"the library has no stores of type {spec.galaxy.type_as_written} yet",
-                file=spec.place.file, line=spec.place.line,
-            )  # fmt: skip
+            assert spec.cache is not None, "a remote store has a cache"
+            local = DiskShelf(
+                defaults.file_path, store_id=spec.id, extra=extra, umask=defaults.umask, strict=False
+            )
+            return RemoteShelf(
+                spec.kind,
+                lambda: build_leaf(spec.kind, leaf_options(spec), store_id=spec.id),
+                spec.cache,
+                local,
+                store_id=spec.id,
+            )
         options: dict[str, Any] = leaf_options(spec)
         return DiskShelf(
             Path(options["root"]),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheTarget", "Shelf"]
 
-CacheTarget = tuple[str, int, float]
+CacheTarget = tuple[str, float, float]
 """(folder, gigabytes, share of them that may be used), as Galaxy's."""
 
 
