@@ -122,7 +122,7 @@ class _Adapter:
         return None if found is None else self._as_galaxys(found)
 
     def cache_targets(self) -> list[Any]:
-        return [CacheTarget(*target) for target in self.ours.cache_targets()]
+        return [_cache_target(target) for target in self.ours.cache_targets()]
 
     def start(self) -> None:
         self.ours.start()
@@ -212,7 +212,7 @@ class ConcreteAdapter(_Adapter, objectstore.ConcreteObjectStore):
     @property
     def cache_target(self) -> Any:
         target = self.ours.shelf.cache_target()
-        return None if target is None else CacheTarget(*target)
+        return None if target is None else _cache_target(target)
 
 
 class _GroupAdapter(_Adapter):
@@ -260,6 +260,11 @@ class DistributedAdapter(_GroupAdapter, objectstore.DistributedObjectStore):  # 
         if is_users_own(object_store_id) and self._user_object_store_cache is not None:
             return self._user_object_store_cache.get(object_store_id)
         raise KeyError(object_store_id)
+
+
+def _cache_target(target: tuple[str, float, float]) -> CacheTarget:
+    folder, gigabytes, share = target
+    return CacheTarget(folder, gigabytes, share)  # type: ignore[arg-type]  # a fraction will do as well
 
 
 def _adapted(store: ObjectStore, config: Any, resolver: Any = None) -> Any:

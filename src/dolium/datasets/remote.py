@@ -202,7 +202,7 @@ class RemoteShelf:
     def cache_target(self) -> CacheTarget | None:
         """What Galaxy's cleaners may do with as they like: the cache keeps its own limit, and needs none of them."""
         size = self._cache.size_bytes
-        return f"{self._folder}/paths", -1 if size is None else size / _GIGABYTE, _LIMIT
+        return self._paths, -1 if size is None else size / _GIGABYTE, _LIMIT
 
     def start(self) -> None:
         self._local.start()
