@@ -75,8 +75,9 @@ def disk_path(dataset: DatasetId, at: Address) -> str:
     if at.extra_dir:
         extra = _checked_folder(at.extra_dir)
         parts = [extra, *parts] if at.extra_dir_at_root else [*parts, extra]
+    name = _checked_name(at.alt_name) if at.alt_name else f"dataset_{dataset}.dat"
     if not at.dir_only:
-        parts.append(_checked_name(at.alt_name) if at.alt_name else f"dataset_{dataset}.dat")
+        parts.append(name)
     return "/".join(parts)
 
 
@@ -90,12 +91,10 @@ def remote_key(dataset: DatasetId, at: Address) -> str:
         parts = [extra, *parts] if at.extra_dir_at_root else [*parts, extra]
     if at.obj_dir:
         parts.append(str(dataset))
+    name = _checked_name(at.alt_name) if at.alt_name else f"dataset_{dataset}.dat"
     if at.base_dir:
         return "/".join(parts)  # of a folder on this machine: Galaxy drops the name there
-    parts.append(
-        "" if at.dir_only else _checked_name(at.alt_name) if at.alt_name else f"dataset_{dataset}.dat"
-    )
-    return "/".join(parts)
+    return "/".join((*parts, "" if at.dir_only else name))
 
 
 def _is_uuid(name: str) -> bool:
