@@ -34,10 +34,20 @@ def add(commands: Commands) -> None:
         allow_abbrev=False,
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    run = actions.add_parser("run", help="run a command of Galaxy's", allow_abbrev=False)
+    run = actions.add_parser(
+        "run",
+        help="run a command of Galaxy's",
+        description="Run a command of Galaxy's; all Python below it has our object store.",
+        allow_abbrev=False,
+    )
     run.add_argument("command", nargs="+", metavar="COMMAND", help="and its arguments, behind --")
     run.set_defaults(run=_run)
-    path = actions.add_parser("path", help="print the folder for PYTHONPATH", allow_abbrev=False)
+    path = actions.add_parser(
+        "path",
+        help="print the folder for PYTHONPATH",
+        description="Print the folder that belongs in front of PYTHONPATH where no environment is passed on.",
+        allow_abbrev=False,
+    )
     path.set_defaults(run=_path)
 
 

@@ -22,9 +22,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dolium.datasets.file_reader import FileReader
 from dolium.datasets.layout import disk_path
 from dolium.errors import (
-    BlobCorrupt,
     Conflict,
     DatasetInvalid,
     DatasetNotFound,
@@ -33,7 +33,6 @@ from dolium.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from dolium.stores.contract import BlobReader
 from dolium.stores.leaves import disk_identity, disk_temporary, syscalls
 from dolium.values import Space
 
@@ -42,9 +41,10 @@ if TYPE_CHECKING:
 
     from dolium.datasets.layout import Address, DatasetId
     from dolium.datasets.shelf import CacheTarget
+    from dolium.stores.contract import BlobReader
     from dolium.values import ByteRange
 
-__all__ = ["DiskShelf", "FileReader"]
+__all__ = ["DiskShelf"]
 
 _MISSING: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -341,10 +341,26 @@ class DiskShelf:
 
     def _rename(self, temporary: str, path: str) -> None:
         try:
+            if not self._strict and self._exchange(temporary, path):
+                return
             os.replace(temporary, path)
         except FileNotFoundError:
             self._make_folder(os.path.dirname(path))
             os.replace(temporary, path)
+
+    def _exchange(self, temporary: str, path: str) -> bool:
+        """Take the place of a file that is there; False if there is none, or the file system cannot."""
+        try:
+            if stat.S_ISDIR(os.lstat(path).st_mode) or not syscalls.exchange(temporary, path):
+                return False
+        except FileNotFoundError:
+            return False
+        try:
+            os.unlink(temporary)
+        except IsADirectoryError:  # in that very moment, a folder was made there
+            syscalls.exchange(temporary, path)
+            raise
+        return True
 
     def _copy(self, reading: int, temporary: str) -> None:
         writing = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, self._mode)
@@ -436,43 +452,6 @@ class DiskShelf:
                 f"something else lies where a file of {self.store_id} should be: {error.filename}"
             )
         return StoreUnavailable(self.store_id, f"{self.store_id} is down: {error.strerror}")
-
-
-class FileReader(BlobReader):
-    """Holds the descriptor, so it is the file that was there when it was opened, also if that was replaced since."""
-
-    def __init__(self, descriptor: int, store_id: str, size: int, start: int, stop: int) -> None:
-        self._descriptor = descriptor
-        self._store_id = store_id
-        self._at = start
-        self.size, self.start, self.stop = size, start, stop
-
-    def __del__(self) -> None:
-        self.close()
-
-    def read(self, size: int = -1, /) -> bytes:
-        wanted = self.stop - self._at if size < 0 else min(size, self.stop - self._at)
-        pieces = []
-        while wanted > 0:
-            try:
-                piece = os.pread(self._descriptor, min(wanted, _PIECE << 6), self._at)
-            except OSError as error:
-                raise StoreUnavailable(
-                    self._store_id, f"{self._store_id} is down: {error.strerror}"
-                ) from error
-            if not piece:
-                raise BlobCorrupt("the file was cut while it was read")
-            self._at += len(piece)
-            wanted -= len(piece)
-            if size >= 0:
-                return piece
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
 
 
 def _same(source: str, here: os.stat_result) -> bool:

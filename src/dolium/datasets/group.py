@@ -314,5 +314,5 @@ class GroupStore(ObjectStore):
 
 def _who(leaf: ConcreteStore, dataset: DatasetId, at: Address) -> ConcreteStore:
     if leaf.shelf.size(dataset, at) is None:
-        raise DatasetNotFound(f"no dataset {dataset} in {leaf.store_id}")
+        raise DatasetNotFound("no such dataset in the store")
     return leaf

@@ -26,7 +26,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from dolium.datasets.disk import DiskShelf, FileReader
+from dolium.datasets.disk import DiskShelf
+from dolium.datasets.file_reader import FileReader
 from dolium.datasets.layout import remote_key
 from dolium.errors import BlobNotFound, DatasetInvalid, DatasetNotFound, StoreFull, StoreUnavailable
 from dolium.stores.composites.cached import Cached, CacheOptions

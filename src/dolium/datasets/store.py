@@ -388,7 +388,7 @@ class ObjectStore(ABC):
 def _size(leaf: ConcreteStore, dataset: DatasetId, at: Address) -> int:
     found = leaf.shelf.size(dataset, at)
     if found is None:
-        raise DatasetNotFound(f"no dataset {dataset} in {leaf.store_id}")
+        raise DatasetNotFound("no such dataset in the store")
     return found
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "clone",
     "close",
     "create",
+    "exchange",
     "fsync",
     "getxattr",
     "link",
@@ -48,6 +49,7 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFO
 _FICLONE: Final = 0x40049409  # linux/fs.h
 _OPENAT2: Final = 437  # the same number on every architecture
 _RESOLVE_NO_SYMLINKS: Final = 0x04
+_RENAME_EXCHANGE: Final = 0x02
 _FALLOC_KEEP_SIZE: Final = 0x01
 _SYNC_FILE_RANGE_WRITE: Final = 0x02
 _UNAVAILABLE: Final = frozenset({errno.ENOSYS, errno.EPERM})
@@ -125,6 +127,18 @@ _has_openat2 = _probe_openat2()
 def clone(target: int, source: int) -> None:
     """Let `target` share the bytes of `source` (reflink); an OSError where the file system cannot."""
     fcntl.ioctl(target, _FICLONE, source)
+
+
+def exchange(one: str, other: str) -> bool:
+    """Let two files swap their names, all at once; False where the file system cannot. Raises OSError.
+
+    Unlike `rename` over a file, ext4 does not begin to write out the bytes for it, which takes half a millisecond.
+    """
+    names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+    if _libc.renameat2(*names, ctypes.c_uint(_RENAME_EXCHANGE)) == 0:
+        return True
+    _raise_unless_absent(ctypes.get_errno())
+    return False
 
 
 def preallocate(descriptor: int, start: int, length: int) -> None:
