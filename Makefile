@@ -3,7 +3,7 @@
 # make soak      everything at once for minutes, workers being killed: make soak ARGS='--minutes 10'
 # make check     formatting, lint, types and the import contract
 # make fuzz      fuzz every parser for a minute in all; longer: make fuzz ARGS='--seconds 3600 --jobs 2'
-# make bench     measure dolium beside its peers (installs them first; Go builds some)
+# make bench     measure dolium beside its peers (installs them first; Go builds some), and Galaxy's store beside ours
 # make tools     get clients and services that tests need and PyPI has not into .tools: Go and npm
 # make wheel     build dist/*.whl
 # make lock      renew the lock files
@@ -50,6 +50,7 @@ fuzz: $(VENV)/.fuzzes
 
 bench: $(VENV)/.develops
 	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.datasets
 
 tools: .tools/bin/mc .tools/bin/fake-gcs-server .tools/node_modules/.bin/azurite-blob
 

@@ -22,6 +22,7 @@ that is imported. The jobs' processes inherit it; where a cluster passes no envi
 pip install 'dolium[galaxy]'. The file of stores and galaxy.yml stay as they are (docs/galaxy.md).
 
 Exit codes: those of COMMAND; 2 if there is none, 5 if Galaxy's object store is not installed."""
+_CODES = _MORE.rpartition("\n\n")[2]
 
 
 def add(commands: Commands) -> None:
@@ -38,6 +39,7 @@ def add(commands: Commands) -> None:
         "run",
         help="run a command of Galaxy's",
         description="Run a command of Galaxy's; all Python below it has our object store.",
+        epilog=_CODES,
         allow_abbrev=False,
     )
     run.add_argument("command", nargs="+", metavar="COMMAND", help="and its arguments, behind --")
@@ -46,6 +48,7 @@ def add(commands: Commands) -> None:
         "path",
         help="print the folder for PYTHONPATH",
         description="Print the folder that belongs in front of PYTHONPATH where no environment is passed on.",
+        epilog="Exit codes: 0 done.",
         allow_abbrev=False,
     )
     path.set_defaults(run=_path)
