@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,6 +225,60 @@ def test_secrets_stay_out_of_the_dictionary(tmp_path: Path, site: Site, bucket: 
     assert "in the clear" not in caplog.text or "secret_key" not in caplog.text
     for one in (store, again):
         one.shutdown()
+
+
+WITH_BOTO_2 = """
+import sys
+from types import SimpleNamespace
+from galaxy import objectstore
+
+kind, folder, port, access, secret = sys.argv[1:]
+config = SimpleNamespace(
+    file_path=folder, new_file_path=folder, jobs_directory=folder, umask=0o22, gid=-1, enable_quotas=False,
+    object_store_check_old_style=False, object_store_cache_path=folder + "/cache", object_store_cache_size=-1,
+    object_store_store_by="id",
+)
+store = objectstore.build_object_store_from_config(config, config_dict={
+    "type": kind, "auth": {"access_key": access, "secret_key": secret},
+    "bucket": {"name": "galaxy", "use_reduced_redundancy": False, "max_chunk_size": 250},
+    "connection": {
+        "host": "127.0.0.1", "port": int(port), "is_secure": False, "conn_path": "", "multipart": True,
+    },
+    "cache": {"path": folder + "/cache", "size": 1},
+})
+dataset = SimpleNamespace(id=24, uuid=None, object_store_id=None)
+store.create(dataset)
+store.update_from_file(dataset, file_name=folder + "/source")
+objectstore.caching.reset_cache(store.cache_target)
+print(open(store.get_filename(dataset)).read())
+"""
+
+
+@pytest.fixture(scope="module")
+def boto_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Galaxy's types generic_s3 and swift speak with. Nobody cares for it any more, and to import it disturbs the
+    imports of others, so it is in no environment but that of the process below.
+    """
+    folder = tmp_path_factory.mktemp("boto")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+    subprocess.run([*install, "boto==2.49.0"], check=True, timeout=120)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["swift", "generic_s3"])
+def test_the_real_galaxy_with_boto_2(
+    tmp_path: Path, site: Site, bucket: Any, store: ObjectStore, boto_2: Path, kind: str
+) -> None:
+    write(tmp_path / "source", f"by {kind}")
+    port = site.host.rpartition(":")[2]
+    arguments = [kind, str(tmp_path), port, site.access_key, site.secret_key]
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_BOTO_2, *arguments], env={**os.environ, "PYTHONPATH": str(boto_2)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"by {kind}"
+    assert store.get_data(Dataset(24)) == f"by {kind}".encode()
 
 
 @pytest.mark.parametrize("kind", ["boto3"])
