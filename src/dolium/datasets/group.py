@@ -39,7 +39,8 @@ _MAIN = Address()
 
 
 class GroupStore(ObjectStore):
-    """`rules` are the root's. What it consists of is exchanged as a whole by `become`, while calls go on."""
+    """`rules` are the root's. What it consists of is exchanged by `become` while calls go on: each finds a store among
+    the old ones or the new ones, and those that stay are in both."""
 
     def __init__(
         self,
