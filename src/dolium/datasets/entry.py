@@ -91,8 +91,7 @@ class _Building:
     def _group(self, spec: GroupSpec, whole: StoresSpec, describer: Describer, above: State) -> GroupStore:
         if spec.kind == "replicated":
             raise ConfigError(
-                "replicated is not of the library: a job writes one file; take it in the service, "
-                "and that as the store of the library",
+                "the library has no replicated stores: a job writes one file",
                 file=spec.place.file, line=spec.place.line,
             )  # fmt: skip
         branches = [self._branch(child, spec, whole, describer, above) for child in spec.children]

@@ -40,7 +40,8 @@ _MAIN = Address()
 
 class GroupStore(ObjectStore):
     """`rules` are the root's. What it consists of is exchanged by `become` while calls go on: each finds a store among
-    the old ones or the new ones, and those that stay are in both."""
+    the old ones or the new ones, and those that stay are in both.
+    """
 
     def __init__(
         self,

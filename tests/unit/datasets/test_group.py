@@ -387,7 +387,7 @@ def test_a_users_own_store_that_is_not_known_here_is_no_absence(tmp_path: Path) 
             store.exists(Dataset(24, object_store_id="user_objects://1"))
 
 
-def test_replicated_is_of_the_service(tmp_path: Path) -> None:
+def test_replicated_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="replicated"):
         build(tmp_path, group("replicated", disk(tmp_path, "a"), disk(tmp_path, "b")))
 
