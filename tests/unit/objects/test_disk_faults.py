@@ -121,7 +121,11 @@ def test_whatever_fails_it_is_whole_old_or_whole_new(
                 break
             if failure is not None:
                 # Of a source that cannot be read nothing is said but that; the store has others.
-                unread = BlobCorrupt if code == errno.EIO and calls.failed[0] in {"getxattr", "pread"} else CODES[code]
+                unread = (
+                    BlobCorrupt
+                    if code == errno.EIO and calls.failed[0] in {"getxattr", "pread"}
+                    else CODES[code]
+                )
                 assert isinstance(failure, (CODES[code], StillThere, unread))
                 assert str(tmp_path) not in failure.message
             if code == errno.EIO and failure is not None and {"fsync", "write", "rename"} & set(calls.failed):
