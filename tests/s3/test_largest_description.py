@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dolium.stores.leaves import syscalls
+from dolium.stores.leaves.disk import Disk
 from dolium.testing.checker import check
 from tests.s3.client import Client, target
 from tests.s3.inside import Inside
@@ -124,7 +125,10 @@ def test_its_description_is_synced_before_the_blob_has_its_name(
     inside.admin.done("PUT", target(BUCKET, KEY), LARGEST, FILE)
     [sidecar] = [path for path in sidecars(inside) if KEY.encode() in path.read_bytes()]
     size = sidecar.stat().st_size
-    assert json.loads(json.loads(sidecar.read_bytes().partition(b"\n")[0])["dolium"])["key"] == KEY
+    [disk] = inside.service.stores.values()
+    assert isinstance(disk, Disk)
+    blob = sidecar.relative_to(inside.settings.store_root).parent / sidecar.name.split("-", 3)[3]
+    assert json.loads(disk.description(str(blob))["dolium"])["key"] == KEY
     assert size > 4000
     assert done[-6:] == [
         f"sync {size}", "name sidecar", "sync folder", f"sync {len(FILE)}", "name blob", "sync folder",

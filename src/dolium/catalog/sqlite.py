@@ -93,7 +93,13 @@ class SqliteDatabase(Database):
                 self._turn = os.open(folder / "catalog.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 undo.callback(os.close, self._turn)
                 with self._my_turn():
-                    self._open(folder, undo, anew=anew)
+                    try:
+                        self._open(folder, undo, anew=anew)
+                    except (apsw.Error, OSError):
+                        # Its log and what goes with it need some space, on a full disk as well.
+                        if not self._reserve.spend_if_full():
+                            raise
+                        self._open(folder, undo, anew=anew)
             except apsw.Error as error:
                 raise CatalogUnavailable(f"{self._path}: {unavailable(error).message}") from error
             except OSError as error:

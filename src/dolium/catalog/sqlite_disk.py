@@ -59,6 +59,14 @@ class Reserve:
         finally:
             os.close(found)
 
+    def spend_if_full(self) -> bool:
+        """`spend`, if the disk has less than that left."""
+        try:
+            space = os.statvfs(self._path.parent)
+        except OSError:
+            return False
+        return space.f_bavail * space.f_frsize < self._size and self.spend()
+
     def spend(self) -> bool:
         """Give it back to the disk; False if there was none. It comes back with the space, at a start or a checkpoint."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -29,7 +30,8 @@ def claim(folder: Path, *, patience: float = 0.0) -> int:
             raise Conflict(f"{folder} is being served already, by process {holder or 'unknown'}")
         time.sleep(0.1)
     os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    with contextlib.suppress(OSError):  # on a full disk nobody is told who holds it
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
 
 

@@ -48,8 +48,11 @@ class Meters:
         self._size = (first + len(_NOTES)) * 8
         fd = os.open(folder / f"{os.getpid()}.meters", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(fd, self._size)
+            # Not a hole: a word that is written into one on a full disk ends the process.
+            os.posix_fallocate(fd, 0, self._size)
             self._map = mmap.mmap(fd, self._size)
+        except OSError:
+            self._map = mmap.mmap(-1, self._size)  # full already: it counts for itself
         finally:
             os.close(fd)
         self._words = memoryview(self._map).cast("Q")

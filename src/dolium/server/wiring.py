@@ -165,7 +165,7 @@ def build(settings: Settings, *, read_again: Callable[[], Settings] | None = Non
     try:
         keys = KeyRing(database, open_sealer(database, settings.data, settings.master_key))
         live = LiveStores(database, settings)
-        service = live.serve(limits_of(settings))
+        service = live.serve(limits_of(settings), Room(settings.data, settings.min_free))
     except BaseException:
         database.close()
         raise
@@ -201,8 +201,8 @@ def build(settings: Settings, *, read_again: Callable[[], Settings] | None = Non
 def open_service(database: Database, settings: Settings) -> tuple[ObjectService, list[StoreRecord]]:
     """The use cases over a catalog and its stores, without anything that serves. Raises ConfigError."""
     live = LiveStores(database, settings)
-    room = Room(settings.data, settings.min_free)
-    return live.serve(limits_of(settings), room), [one.record for one in live.now.values()]
+    service = live.serve(limits_of(settings), Room(settings.data, settings.min_free))
+    return service, [one.record for one in live.now.values()]
 
 
 def limits_of(settings: Settings) -> Limits:

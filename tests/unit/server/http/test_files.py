@@ -238,7 +238,7 @@ def test_a_thread_that_comes_late_sends_nothing_of_another_file(
 
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("count", [1000, len(DATA)])
-def test_a_disk_that_does_not_answer_breaks_the_connection_in_time(
+def test_a_disk_that_does_not_answer_ends_the_answer_in_time(
     secure: bool, count: int, path: Path, serve: Serve, tls: object, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
@@ -265,6 +265,9 @@ def test_a_disk_that_does_not_answer_breaks_the_connection_in_time(
     for peer in peers:
         peer.send(get())
     for peer in peers:
+        if count == 1000:  # nothing has left yet
+            assert peer.answer().status == 500
+            continue
         try:
             data, _ = peer.rest()
         except OSError:  # ssl tells a missing end its own way
