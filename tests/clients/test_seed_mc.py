@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import subprocess
+import termios
 import time
 from typing import TYPE_CHECKING
 
@@ -48,11 +49,21 @@ def set_alias(shell: Shell, site: Site, secret: str) -> tuple[int, str]:
         said = ""
         for prompt, typed in (("Enter Access Key: ", site.access_key), ("Enter Secret Key: ", secret)):
             said = _screen(terminal, said, prompt)
+            if typed == secret:
+                _await_silence(terminal)
             os.write(terminal, typed.encode() + b"\n")
         said = _screen(terminal, said, None)
         return process.wait(30), said
     finally:
         os.close(terminal)
+
+
+def _await_silence(terminal: int) -> None:
+    """Until it shows no longer what is typed: mc turns that off after it has asked."""
+    deadline = time.monotonic() + 30
+    while termios.tcgetattr(terminal)[3] & termios.ECHO:
+        assert time.monotonic() < deadline, "what is typed is shown"
+        time.sleep(0.01)
 
 
 def _screen(terminal: int, said: str, until: str | None) -> str:
