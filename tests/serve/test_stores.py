@@ -280,7 +280,7 @@ def test_states_that_are_set_count_at_once_and_in_every_worker(two: Service) -> 
     two.cli("store", "set-state", "first", "read-only")
     assert {two.read("in-first") for _ in range(8)} == {FILE}
     two.cli("store", "set-state", "second", "read-only")
-    assert status_of(lambda: two.put("nowhere")) == 503
+    assert status_of(lambda: two.put("nowhere")) == 405
     two.written.pop("nowhere", None)
     [record] = two.cli("store", "show", "second")
     assert (record["state"], record["state_from"]) == ("read-only", "set-state")

@@ -146,15 +146,33 @@ async def _fill_in_thread(
 ) -> None:
     # The thread has a descriptor of its own: this request may end, and the number be given away, before it.
     own = os.dup(descriptor)
+    loop = connection.server.loop
+    # No asyncio.timeout: the first step of a request has no task (see `stepping`).
+    ended: asyncio.Future[None] = loop.create_future()
+    timer = loop.call_later(connection.server.options.disk_deadline, _end, ended, _hung())
     reading = connection.server.files.of(descriptor).submit(_fill_and_close, own, piece, offset, guard)
+
+    def tell(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(_end, ended, None)
+
+    reading.add_done_callback(tell)
     try:
-        async with asyncio.timeout(connection.server.options.disk_deadline):
-            await asyncio.wrap_future(reading)
-    except TimeoutError:
-        raise _hung() from None
+        await ended
+        reading.result()
     finally:
-        if reading.cancelled():  # it never began
+        timer.cancel()
+        if reading.cancel():  # it never began
             os.close(own)
+
+
+def _end(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
 
 
 def _fill_and_close(descriptor: int, piece: memoryview, offset: int, guard: Guard | None) -> None:

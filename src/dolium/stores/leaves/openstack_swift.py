@@ -38,6 +38,8 @@ __all__ = ["OpenstackSwift", "Options"]
 _FIELD: Final = "x-object-meta-dolium"
 _PIECE: Final = 1 << 18
 _PAGE: Final = 10_000
+_AGAIN_SECONDS: Final = 0.05
+"""After which an object that is not found is looked for once more: a server that is just replacing it finds none."""
 _IDLE: Final = 8
 """Connections that are kept for the next request."""
 
@@ -106,6 +108,13 @@ class _Client:
         return self._open(name, 0, None)
 
     def _open(self, name: str, start: int, stop: int | None) -> _Incoming:
+        try:
+            return self._open_once(name, start, stop)
+        except BlobNotFound:
+            time.sleep(_AGAIN_SECONDS)
+            return self._open_once(name, start, stop)
+
+    def _open_once(self, name: str, start: int, stop: int | None) -> _Incoming:
         headers = {} if stop is None else {"range": f"bytes={start}-{stop - 1}"}
         connection = self._take()
         with self._translating(name):
@@ -117,6 +126,13 @@ class _Client:
         return _Incoming(self, connection, body, size, start, start + length)
 
     def head(self, name: str) -> Head:
+        try:
+            return self._head_once(name)
+        except BlobNotFound:
+            time.sleep(_AGAIN_SECONDS)
+            return self._head_once(name)
+
+    def _head_once(self, name: str) -> Head:
         with self._connected(name) as connection:
             found: Mapping[str, str] = connection.head_object(self._container, name)
         return Head(
