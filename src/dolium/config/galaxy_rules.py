@@ -23,8 +23,9 @@ from dolium.config.galaxy_values import Reading, Schema, boolean, text, texts
 from dolium.config.nodes import parse_size
 from dolium.config.specs import RuleSpec, When
 from dolium.config.tree import Items, Node, Table
+from dolium.stores.composites.placement import Rule
 
-__all__ = ["read_rules"]
+__all__ = ["read_rules", "rule_of"]
 
 _BOUND: Final = re.compile(r"(<=|>=|<|>)\s*(.+)")
 
@@ -92,3 +93,21 @@ def _bounds(reading: Reading, node: Node, bounds: tuple[str, ...]) -> tuple[int,
     if high is not None and low >= high:
         raise reading.wrong(line, "no size fits these bounds")
     return low, high
+
+
+def rule_of(spec: RuleSpec) -> Rule:
+    """As placement takes it."""
+    when = spec.when
+    return Rule(
+        members=(spec.store,),
+        tenancies=frozenset(when.tenancy),
+        persons=frozenset(when.person),
+        groups=frozenset(when.group),
+        buckets=frozenset(when.bucket),
+        storage_classes=frozenset(when.storage_class),
+        content_types=when.content_type,
+        prefixes=when.prefix,
+        size_from=when.size_from,
+        size_below=when.size_below,
+        only=spec.only,
+    )

@@ -21,12 +21,13 @@ from typing import Any, Final
 
 from dolium.config.galaxy import ReadStores, handed_over, read_stores, read_stores_objects
 from dolium.config.galaxy_leaves import leaf_options
+from dolium.config.galaxy_rules import rule_of
 from dolium.config.specs import GALAXY_DEFAULTS, Child, GalaxyDefaults, GroupSpec, LeafSpec, StoresSpec
 from dolium.datasets.concrete import ConcreteStore
 from dolium.datasets.describe import Describer
 from dolium.datasets.disk import DiskShelf
 from dolium.datasets.group import GroupStore
-from dolium.datasets.placing import Branch, rule_of
+from dolium.datasets.placing import Branch
 from dolium.datasets.remote import RemoteShelf
 from dolium.datasets.shelf import Shelf
 from dolium.datasets.store import ObjectStore

@@ -13,11 +13,10 @@ from dolium.stores.composites.choosing import refusal
 from dolium.stores.composites.placement import Candidate, Plan, Request, Rule, State, place
 
 if TYPE_CHECKING:
-    from dolium.config.specs import RuleSpec
     from dolium.datasets.concrete import ConcreteStore
     from dolium.datasets.store import ObjectStore
 
-__all__ = ["Branch", "Placing", "acting_for", "rule_of"]
+__all__ = ["Branch", "Placing", "acting_for"]
 
 _person: Final[ContextVar[Any]] = ContextVar("person", default=None)
 
@@ -149,21 +148,4 @@ def _request(obj: Any, wanted: str) -> Request:
         person=str(name),
         groups=frozenset(str(getattr(one, "name", one)) for one in groups),
         key=str(getattr(obj, "id", "")),
-    )
-
-
-def rule_of(spec: RuleSpec) -> Rule:
-    when = spec.when
-    return Rule(
-        members=(spec.store,),
-        tenancies=frozenset(when.tenancy),
-        persons=frozenset(when.person),
-        groups=frozenset(when.group),
-        buckets=frozenset(when.bucket),
-        storage_classes=frozenset(when.storage_class),
-        content_types=when.content_type,
-        prefixes=when.prefix,
-        size_from=when.size_from,
-        size_below=when.size_below,
-        only=spec.only,
     )

@@ -9,7 +9,8 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from dolium.config.specs import Child, GroupSpec, LeafSpec, RuleSpec, StoresSpec
+from dolium.config.galaxy_rules import rule_of
+from dolium.config.specs import Child, GroupSpec, LeafSpec, StoresSpec
 from dolium.errors import ConfigError
 from dolium.stores.composites.distributed import Distributed
 from dolium.stores.composites.hierarchical import Hierarchical
@@ -62,7 +63,7 @@ class _Builder:
         root = spec.root
         if isinstance(root, LeafSpec):
             root = GroupSpec("hierarchical", None, (Child(root),), root.galaxy)
-        return self._group(root, tuple(map(_rule, spec.rules)))
+        return self._group(root, tuple(map(rule_of, spec.rules)))
 
     def _group(self, spec: GroupSpec, rules: tuple[Rule, ...] = ()) -> Routed:
         members = [self._member(child, spec) for child in spec.children]
@@ -91,20 +92,3 @@ class _Builder:
 def _deadline(spec: LeafSpec) -> float:
     given = spec.options.get("timeout_seconds")
     return float(given) if isinstance(given, int | float) else _DEADLINE
-
-
-def _rule(spec: RuleSpec) -> Rule:
-    when = spec.when
-    return Rule(
-        (spec.store,),
-        tenancies=frozenset(when.tenancy),
-        persons=frozenset(when.person),
-        groups=frozenset(when.group),
-        buckets=frozenset(when.bucket),
-        storage_classes=frozenset(when.storage_class),
-        content_types=when.content_type,
-        prefixes=when.prefix,
-        size_from=when.size_from,
-        size_below=when.size_below,
-        only=spec.only,
-    )

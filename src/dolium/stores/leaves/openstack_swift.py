@@ -117,10 +117,14 @@ class _Client:
     def _open_once(self, name: str, start: int, stop: int | None) -> _Incoming:
         headers = {} if stop is None else {"range": f"bytes={start}-{stop - 1}"}
         connection = self._take()
-        with self._translating(name):
-            found, body = connection.get_object(
-                self._container, name, resp_chunk_size=_PIECE, headers=headers
-            )
+        try:
+            with self._translating(name):
+                found, body = connection.get_object(
+                    self._container, name, resp_chunk_size=_PIECE, headers=headers
+                )
+        except BaseException:
+            connection.close()
+            raise
         length = int(found["content-length"])
         size = int(found["content-range"].rpartition("/")[2]) if "content-range" in found else length
         return _Incoming(self, connection, body, size, start, start + length)
