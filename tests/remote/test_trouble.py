@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -262,3 +263,29 @@ def test_rclone_as_a_webdav_server(tmp_path: Path) -> None:
             )
         )
         _plain_round(store)
+
+
+@pytest.mark.parametrize("folders", ["one", "one/two/three"])
+def test_a_folder_that_another_makes_in_the_same_moment_is_made(
+    webdav_service: Service, folders: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """wsgidav answers the second with 500."""
+    store = webdav_service.open()
+    ask = store.client._ask  # type: ignore[attr-defined]
+
+    def beaten(method: str, name: str, **more: Any) -> Any:
+        answer = ask(method, name, **more)
+        if method == "MKCOL":
+            raise StoreUnavailable("webdav", "the store's service answers 500")
+        return answer
+
+    monkeypatch.setattr(store.client, "_ask", beaten)
+    put(store, f"{folders}/a", b"x")
+    monkeypatch.undo()
+    assert read_bytes(store, f"{folders}/a") == b"x"
+    monkeypatch.setattr(store.client, "_list", mock.Mock(side_effect=BlobNotFound("no")))
+    monkeypatch.setattr(
+        store.client, "_ask", mock.Mock(side_effect=StoreUnavailable("webdav", "answers 500"))
+    )
+    with pytest.raises(StoreUnavailable, match="500"):
+        put(store, "another/b", b"x")

@@ -228,10 +228,23 @@ class _Client:
                 with contextlib.suppress(BlobNotFound):  # it was emptied and removed meanwhile: PUT will tell
                     if not self._list(folder, depth=0)[0].is_folder:
                         raise Conflict("one key would be a folder of another") from None
+            except StoreUnavailable:  # so wsgidav answers one of two who make a folder in the same moment
+                if not self._is_folder(folder):
+                    raise
             break
         for one in reversed(made):
-            with contextlib.suppress(_ThereError, _ParentAbsentError):  # others are at it; the PUT will tell
+            try:
                 self._ask("MKCOL", one)
+            except (_ThereError, _ParentAbsentError):
+                continue  # others are at it; the PUT will tell
+            except StoreUnavailable:
+                if not self._is_folder(one):
+                    raise
+
+    def _is_folder(self, name: str) -> bool:
+        with contextlib.suppress(BlobNotFound, StoreUnavailable):
+            return self._list(name, depth=0)[0].is_folder
+        return False
 
     def _move(self, fresh: str, name: str) -> None:
         with contextlib.suppress(BlobNotFound):
