@@ -21,7 +21,9 @@ from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, ObjectNotFound
 from dolium.objects import get
 from dolium.objects.damage import report, require_undamaged
 from dolium.objects.get import ObjectReader, inline_copy, missing
-from dolium.objects.put import Digests, Intake, PutRequest, behind, publish, refuse, require_fresh
+from dolium.objects.publish import behind, publish, refuse, require_fresh
+from dolium.objects.put import Intake, PutRequest
+from dolium.objects.receive import Digests
 from dolium.objects.service import ObjectService, description
 from dolium.stores.contract import CopiesWithin, PutOptions, unwrap
 from dolium.values import ChecksumAlgorithm

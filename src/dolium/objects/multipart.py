@@ -23,7 +23,8 @@ from dolium.catalog.uploads import Upload
 from dolium.crashpoints import reach
 from dolium.errors import DoliumError, Malformed, StoreFull, StoreReadOnly, StoreUnavailable
 from dolium.objects.get import ObjectReader
-from dolium.objects.put import Digests, Receiver, behind, refuse, require_fresh
+from dolium.objects.publish import behind, refuse, require_fresh
+from dolium.objects.receive import Digests, Receiver
 from dolium.objects.service import ObjectService, description
 from dolium.stores.contract import PutOptions
 from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType

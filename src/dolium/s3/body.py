@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from dolium.asgi.bridge import Settling, Strand
 from dolium.asgi.messages import body_pieces
 from dolium.errors import BodyTruncated, Malformed
-from dolium.objects.put import Digests
+from dolium.objects.receive import Digests
 from dolium.s3.call import Call
 from dolium.values import Checksum, ChecksumAlgorithm
 from dolium.wire import checksums

@@ -20,7 +20,7 @@ from dolium.movers.scrub import Scrub, claim, hold, is_wanted, recheck
 from dolium.objects import copy, delete, multipart
 from dolium.objects.copy import CopyRequest
 from dolium.objects.multipart import ChosenPart, PartIntake
-from dolium.objects.put import Digests
+from dolium.objects.receive import Digests
 from dolium.objects.service import ObjectService
 from dolium.objects.sweep import sweep
 from dolium.testing.disk_faults import failing_calls

@@ -20,7 +20,8 @@ from dolium.objects.copy import CopyRequest, copy
 from dolium.objects.get import ObjectReader
 from dolium.objects.multipart import ChosenPart, PartIntake
 from dolium.objects.orphans import sweep_orphans
-from dolium.objects.put import Digests, Intake, PutRequest
+from dolium.objects.put import Intake, PutRequest
+from dolium.objects.receive import Digests
 from dolium.objects.room import Room
 from dolium.objects.service import Limits, ObjectService
 from dolium.objects.sweep import sweep

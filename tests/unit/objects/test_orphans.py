@@ -18,7 +18,8 @@ from dolium.objects.blob_keys import blob_key, written_ns
 from dolium.objects.copy import CopyRequest
 from dolium.objects.multipart import ChosenPart, PartIntake
 from dolium.objects.orphans import LONGEST_UPLOAD_NS, find, raise_fence, sweep_orphans
-from dolium.objects.put import Digests, Intake
+from dolium.objects.put import Intake
+from dolium.objects.receive import Digests
 from dolium.objects.service import ObjectService
 from dolium.objects.sweep import sweep
 from dolium.stores.contract import PutOptions

@@ -12,7 +12,8 @@ from dolium.errors import StoreFull, StoreUnavailable
 from dolium.objects import copy, get, multipart
 from dolium.objects.copy import CopyRequest
 from dolium.objects.multipart import ChosenPart, PartIntake
-from dolium.objects.put import Digests, Intake, PutRequest
+from dolium.objects.put import Intake, PutRequest
+from dolium.objects.receive import Digests
 from dolium.objects.service import Limits, ObjectService
 from dolium.stores.composites.placement import Request
 from dolium.stores.leaves.memory import Memory, Options

@@ -23,7 +23,8 @@ from dolium.objects import copy, delete, get, multipart
 from dolium.objects.copy import CopyRequest
 from dolium.objects.get import ObjectReader
 from dolium.objects.multipart import ChosenPart, PartIntake
-from dolium.objects.put import Digests, Intake, PutRequest
+from dolium.objects.put import Intake, PutRequest
+from dolium.objects.receive import Digests
 from dolium.objects.service import ObjectService
 from dolium.objects.sweep import sweep
 from dolium.values import Checksum, ChecksumAlgorithm, ChecksumType

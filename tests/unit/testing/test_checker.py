@@ -14,7 +14,8 @@ from dolium.identity.credentials import Credentials
 from dolium.objects import copy, delete, multipart
 from dolium.objects.copy import CopyRequest
 from dolium.objects.multipart import ChosenPart, PartIntake
-from dolium.objects.put import Digests, Intake, PutRequest
+from dolium.objects.put import Intake, PutRequest
+from dolium.objects.receive import Digests
 from dolium.server.first_run import arrive
 from dolium.server.wiring import open_service
 from dolium.testing.checker import check
