@@ -24,8 +24,8 @@ AZURITE := azurite@3.37.0
 serve: $(VENV)/.runs
 	@exec $(BIN)/python -m dolium serve $(ARGS)
 
-# Tests that work in their own process run on both cores; those that start servers and take the time follow.
-APART := tests/unit tests/contract tests/fuzz tests/galaxy tests/house tests/s3
+# Tests that need no server, or one that is left in peace, run on both cores; those that kill, hang and time follow.
+APART := tests/clients tests/contract tests/fuzz tests/galaxy tests/house tests/s3 tests/unit
 
 test: $(VENV)/.develops
 ifeq ($(ARGS),)
