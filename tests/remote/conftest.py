@@ -133,7 +133,7 @@ def openstack_swift_service(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
         def make(name: str) -> None:
             connection = Connection(authurl=url, user=user, key=key, auth_version="1")
-            connection.put_container(name)
+            connection.put_container(name, {"x-container-meta-quota-bytes": str(1 << 40)})
             connection.close()
 
         options = openstack_swift.Options("", url, user, Secret(key), auth_version=1, timeout_seconds=20)

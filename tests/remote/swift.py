@@ -10,7 +10,7 @@ from pathlib import Path
 from dolium.testing.server import free_ports
 from tests.remote.services import program, running
 
-USER, KEY = "research:galaxy", "a-key-for-tests"
+USER, OPERATOR, KEY = "research:galaxy", "research:operator", "a-key-for-tests"
 _KINDS = ("account", "container", "object")
 
 _SERVER = """\
@@ -38,7 +38,7 @@ swift_dir = {folder}
 workers = 0
 log_level = ERROR
 [pipeline:main]
-pipeline = catch_errors cache tempauth proxy-server
+pipeline = catch_errors cache tempauth container_quotas account_quotas proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -47,9 +47,14 @@ use = egg:swift#catch_errors
 [filter:cache]
 use = egg:swift#memcache
 memcache_servers = 127.0.0.1:{memcached}
+[filter:container_quotas]
+use = egg:swift#container_quotas
+[filter:account_quotas]
+use = egg:swift#account_quotas
 [filter:tempauth]
 use = egg:swift#tempauth
 user_research_galaxy = {key} .admin
+user_research_operator = {key} .admin .reseller_admin
 """
 
 

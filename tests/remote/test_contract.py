@@ -3,7 +3,7 @@
 import pytest
 
 from dolium.stores.contract import BlobStore
-from dolium.testing.powers import ChunksSuite, DescriptionsSuite, SignsSuite
+from dolium.testing.powers import ChunksSuite, DescriptionsSuite, SignsSuite, SpaceSuite
 from dolium.testing.stores import StoreSuite
 from tests.remote.conftest import Service
 
@@ -26,13 +26,13 @@ class TestGcs(StoreSuite, ChunksSuite, DescriptionsSuite):
         return gcs_service.open()
 
 
-class TestOpenstackSwift(StoreSuite, ChunksSuite, DescriptionsSuite):
+class TestOpenstackSwift(StoreSuite, ChunksSuite, DescriptionsSuite, SpaceSuite):
     @pytest.fixture
     def store(self, openstack_swift_service: Service) -> BlobStore:
         return openstack_swift_service.open()
 
 
-class TestWebDav(StoreSuite, ChunksSuite, DescriptionsSuite):
+class TestWebDav(StoreSuite, ChunksSuite, DescriptionsSuite, SpaceSuite):
     @pytest.fixture
     def store(self, webdav_service: Service) -> BlobStore:
         return webdav_service.open()

@@ -193,11 +193,12 @@ class Health:
                 continue
             try:
                 async with asyncio.timeout(_PROBE_SECONDS):
-                    space: Space = await self._bridge.run(number, reports.space)
+                    space: Space | None = await self._bridge.run(number, reports.space)
             except (StoreError, TimeoutError):
                 continue  # down: its room is not known
-            room.add_metric((name, "total"), space.total)
-            room.add_metric((name, "free"), space.free)
+            if space is not None:
+                room.add_metric((name, "total"), space.total)
+                room.add_metric((name, "free"), space.free)
         return (room, objects, up, state)
 
 

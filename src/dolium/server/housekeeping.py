@@ -101,7 +101,7 @@ class Housekeeper:
 
         def enough() -> bool:
             space = power.space()
-            return space.free >= max(2 * self._min_free, space.total // _LOW)
+            return space is None or space.free >= max(2 * self._min_free, space.total // _LOW)
 
         released = 0 if enough() else release_held(self._service, store_id, enough=enough)
         if released:

@@ -281,9 +281,11 @@ class SignsUrls(Protocol):
 
 @runtime_checkable
 class ReportsSpace(Protocol):
-    """Knows how full it is."""
+    """May know how full it is."""
 
-    def space(self) -> Space: ...
+    def space(self) -> Space | None:
+        """None where it cannot be known, as of a service that does not tell. Raises StoreUnavailable."""
+        ...
 
 
 def unwrap(store: object, power: type[Power]) -> Power | None:

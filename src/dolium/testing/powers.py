@@ -350,6 +350,7 @@ class SpaceSuite:
         power = unwrap(store, ReportsSpace)
         assert power is not None
         space = power.space()
+        assert space is not None
         assert 0 < space.free <= space.total
 
 

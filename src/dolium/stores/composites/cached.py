@@ -171,7 +171,7 @@ class Cached(BlobStore):
     def _description(self, key: str) -> dict[str, str]:
         return self._power(KeepsDescriptions).description(key)
 
-    def _space(self) -> Space:
+    def _space(self) -> Space | None:
         return self._power(ReportsSpace).space()
 
     def _power(self, power: type[T]) -> T:

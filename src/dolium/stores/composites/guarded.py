@@ -230,7 +230,7 @@ class Guarded(Layer):
         ):  # fmt: skip
             setattr(self, name, value)
 
-    def _space(self) -> Space:
+    def _space(self) -> Space | None:
         return self._call(self._power(ReportsSpace).space)
 
     def _power(self, power: type[T]) -> T:

@@ -43,7 +43,7 @@ class SpaceCache:
 
     def __init__(
         self,
-        ask: Callable[[], Space],
+        ask: Callable[[], Space | None],
         *,
         seconds: float,
         clock: Callable[[], float],

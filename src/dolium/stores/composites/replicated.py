@@ -173,11 +173,10 @@ class Replicated(BlobStore):
     def _open_file(self, key: str) -> tuple[int, int]:
         return self._first(key, lambda guard: power_of(guard, LocalFiles).open_file(key))
 
-    def _space(self) -> Space:
-        """Of the member that has the least left."""
-        return min(
-            (power_of(guard, ReportsSpace).space() for guard in self._members), key=lambda one: one.free
-        )
+    def _space(self) -> Space | None:
+        """Of the member that has the least left, among those that know."""
+        every = [power_of(guard, ReportsSpace).space() for guard in self._members]
+        return min((one for one in every if one is not None), key=lambda one: one.free, default=None)
 
     # How it goes about it.
 

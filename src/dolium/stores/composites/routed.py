@@ -195,17 +195,21 @@ class Routed(BlobStore):
     def _description(self, key: str) -> dict[str, str]:
         return self._search(key, lambda guard: power_of(guard, KeepsDescriptions).description(key))
 
-    def _space(self) -> Space:
-        """Of the members that answer."""
+    def _space(self) -> Space | None:
+        """Of the members that answer and know."""
         found: list[Space] = []
         down: StoreUnavailable | None = None
         for guard in self._members:
             try:
-                found.append(power_of(guard, ReportsSpace).space())
+                space = power_of(guard, ReportsSpace).space()
             except StoreUnavailable as error:
                 down = error
-        if not found and down is not None:
-            raise down
+            else:
+                found += [] if space is None else [space]
+        if not found:
+            if down is not None:
+                raise down
+            return None
         return Space(total=sum(space.total for space in found), free=sum(space.free for space in found))
 
     # How it goes about it.

@@ -26,7 +26,7 @@ from swiftclient.exceptions import ClientException
 
 from dolium.errors import BlobNotFound, StoreFull, StoreUnavailable
 from dolium.stores.leaves.remote import Head, Remote
-from dolium.values import ByteRange, Secret
+from dolium.values import ByteRange, Secret, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +66,9 @@ class Options:
 
 
 class OpenstackSwift(Remote):
-    """Takes chunks, keeps descriptions."""
+    """Takes chunks, keeps descriptions, reports space where the container or the account has a quota."""
+
+    client: _Client
 
     def __init__(self, options: Options, *, store_id: str = "openstack_swift") -> None:
         super().__init__(
@@ -75,6 +77,9 @@ class OpenstackSwift(Remote):
             prefix=options.prefix,
             expected_uuid=options.expected_uuid,
         )
+
+    def space(self) -> Space | None:
+        return self.client.space()
 
 
 class _Client:
@@ -93,7 +98,11 @@ class _Client:
         whole = isinstance(body, bytes)
         with self._connected(name, reused=whole) as connection:
             if isinstance(body, bytes):
-                return str(connection.put_object(self._container, name, io.BytesIO(body), headers=headers))
+                return str(
+                    connection.put_object(
+                        self._container, name, io.BytesIO(body), content_length=len(body), headers=headers
+                    )
+                )
             # What has been read of the body cannot be read again: a fresh token, and no second try.
             connection.url, connection.token = connection.get_auth()
             connection.retries = 0
@@ -172,6 +181,27 @@ class _Client:
                 connection.head_container(self._container)
         except BlobNotFound as error:
             raise StoreUnavailable(self._store_id, "the store's container does not exist") from error
+
+    def space(self) -> Space | None:
+        """What is left of the smaller quota, as Swift counts, which is some seconds behind."""
+        try:
+            with self._connected("") as connection:
+                container: Mapping[str, str] = connection.head_container(self._container)
+                account: Mapping[str, str] = {}
+                with contextlib.suppress(ClientException):  # who may use a container need not see its account
+                    account = connection.head_account()
+        except BlobNotFound as error:
+            raise StoreUnavailable(self._store_id, "the store's container does not exist") from error
+        quotas = (
+            (container.get("x-container-meta-quota-bytes"), container.get("x-container-bytes-used")),
+            (account.get("x-account-meta-quota-bytes"), account.get("x-account-bytes-used")),
+        )
+        known = [
+            Space(total=int(quota), free=max(0, int(quota) - int(used or 0)))
+            for quota, used in quotas
+            if quota and quota.isdecimal()
+        ]
+        return min(known, key=lambda space: space.free, default=None)
 
     def close(self) -> None:
         with contextlib.suppress(queue.Empty):

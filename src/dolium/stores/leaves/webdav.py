@@ -28,7 +28,7 @@ from dolium.errors import BlobNotFound, Conflict, StoreFull, StoreReadOnly, Stor
 from dolium.stores.keys import RESERVED
 from dolium.stores.leaves.remote import Head, Remote
 from dolium.stores.leaves.webdav_listing import Entry, read_listing
-from dolium.values import ByteRange, Secret
+from dolium.values import ByteRange, Secret, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +41,10 @@ _PIECE: Final = 1 << 18
 _MISREAD: Final = frozenset("?#;%")
 """In the Destination of a MOVE, servers such as wsgidav decode these before they take the URL apart."""
 _TEMPORARY: Final = f"{RESERVED}-tmp-"
+_ROOM: Final = (
+    b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/><quota-used-bytes/><quota-available-bytes/>'
+    b"</prop></propfind>"
+)
 _ASKED: Final = (
     b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><getlastmodified/>'
     b"<getetag/></prop></propfind>"
@@ -65,7 +69,11 @@ class Options:
 
 
 class WebDav(Remote):
-    """Takes chunks, keeps descriptions. As on a disk, a key cannot be a folder of another: Conflict."""
+    """Takes chunks, keeps descriptions, reports space where the server does (RFC 4331). As on a disk, a key cannot be a
+    folder of another: Conflict.
+    """
+
+    client: _Client
 
     def __init__(self, options: Options, *, store_id: str = "webdav") -> None:
         super().__init__(
@@ -74,6 +82,9 @@ class WebDav(Remote):
             prefix=options.prefix,
             expected_uuid=options.expected_uuid,
         )
+
+    def space(self) -> Space | None:
+        return self.client.space()
 
 
 class _Client:
@@ -172,6 +183,16 @@ class _Client:
         except BlobNotFound as error:
             raise StoreUnavailable(self._store_id, "the store's folder does not exist") from error
 
+    def space(self) -> Space | None:
+        """Of the folder's quota, or of what lies behind it."""
+        try:
+            found = self._list("", depth=0, asked=_ROOM)[0]
+        except (BlobNotFound, IndexError) as error:
+            raise StoreUnavailable(self._store_id, "the store's folder does not exist") from error
+        if found.used is None or found.available is None:
+            return None
+        return Space(total=found.used + found.available, free=found.available)
+
     def close(self) -> None:
         self._pool.clear()
 
@@ -258,9 +279,9 @@ class _Client:
             raise Conflict("one key would be a folder of another")
         self._ask("DELETE", folder)
 
-    def _list(self, name: str, *, depth: int) -> tuple[Entry, ...]:
+    def _list(self, name: str, *, depth: int, asked: bytes = _ASKED) -> tuple[Entry, ...]:
         answer = self._ask(
-            "PROPFIND", name, body=_ASKED, headers={"depth": str(depth), "content-type": "application/xml"}
+            "PROPFIND", name, body=asked, headers={"depth": str(depth), "content-type": "application/xml"}
         )
         try:
             return read_listing(answer.data)

@@ -10,18 +10,25 @@ from xml.parsers import expat
 __all__ = ["Entry", "read_listing"]
 
 _DAV = "DAV:|"
+_FIELDS = frozenset(
+    ("href", "getcontentlength", "getlastmodified", "getetag", "quota-used-bytes", "quota-available-bytes")
+)
 _LONGEST = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file or a folder; `path` without slashes around it."""
+    """A file or a folder; `path` without slashes around it. `used`, `available`: bytes of a folder, where the server
+    tells (RFC 4331); Nextcloud has numbers below 0 for what it does not know.
+    """
 
     path: str
     is_folder: bool
     size: int
     modified_ns: int
     mark: str
+    used: int | None = None
+    available: int | None = None
 
     @property
     def name(self) -> str:
@@ -49,7 +56,7 @@ class _Reading:
 
     def end(self, name: str) -> None:
         field = name.removeprefix(_DAV)
-        if field in {"href", "getcontentlength", "getlastmodified", "getetag"}:
+        if field in _FIELDS:
             self._found.setdefault(field, "".join(self._text).strip())
         elif field == "response":
             self.entries.append(self._entry())
@@ -63,6 +70,8 @@ class _Reading:
             size=int(found.get("getcontentlength") or 0),
             modified_ns=int(parsedate_to_datetime(modified).timestamp()) * 10**9 if modified else 0,
             mark=found.get("getetag", "").strip('"'),
+            used=_bytes(found.get("quota-used-bytes")),
+            available=_bytes(found.get("quota-available-bytes")),
         )
 
 
@@ -81,6 +90,10 @@ def read_listing(text: bytes) -> tuple[Entry, ...]:
     except (expat.ExpatError, KeyError) as error:
         raise ValueError("no multistatus") from error
     return tuple(reading.entries)
+
+
+def _bytes(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
 
 
 def _refuse(*_: object) -> None:
