@@ -5,8 +5,9 @@
     CACHE/paths/ID/000/dataset_24_files/    folders that were given out
     CACHE/writing/ID/000/dataset_24.dat     a file that a job fills
 
-* The path of a dataset with content is for reading: its file stays in the cache for a day, whoever else needs room. To
-  change a dataset, give `update` a file.
+* The path of a dataset with content is for reading, and write-protected: its file stays in the cache for a day, whoever
+  else needs room. To change a dataset, give `update` a file. What somebody who may (root) writes there all the same is
+  seen by nobody else, until `update` without a source sends it; one that is not told within the day is lost.
 * The path of an empty one is for a job to fill; until `update` without a source has sent it, what is in it is what the
   dataset is on this machine.
 * `update` returns when the remote store has the bytes, and raises if it has not.
@@ -47,6 +48,7 @@ __all__ = ["RemoteShelf"]
 
 _LIMIT: Final = 0.9  # of the cache's size, as in Galaxy
 _GIGABYTE: Final = 1 << 30
+_ROUNDS: Final = 8
 
 
 class RemoteShelf:
@@ -175,9 +177,11 @@ class RemoteShelf:
             raise DatasetNotFound(f"no file {key} in {self.store_id}")
         written = f"{self._writing}/{key}"
         if source is None and self._written(key) is None:
-            if here is None:
+            with self._asking():
+                edited = self._stores()[1].put_edited(key)
+            if edited is None and here is None:
                 self.create(dataset, at)
-            return  # nobody has written to a path of ours
+            return
         self._send(key, written if source is None else source)
         _remove(written)
 
@@ -240,14 +244,18 @@ class RemoteShelf:
             self._stores()[1].put(key, body, options=PutOptions(size=os.fstat(body.fileno()).st_size))
 
     def _pinned(self, key: str) -> Path:
-        try:
-            path = self._stores()[1].local_path(key)
-        except StoreFull as error:
-            raise StoreFull(
-                f"{key} of {self.store_id} does not fit into the cache, so it has no path here; it can be streamed"
-            ) from error
-        path.chmod(0o444)
-        return path
+        for _ in range(_ROUNDS):
+            try:
+                path = self._stores()[1].local_path(key)
+                path.chmod(0o444)
+            except StoreFull as error:
+                raise StoreFull(
+                    f"{key} of {self.store_id} does not fit into the cache, so it has no path here; it can be streamed"
+                ) from error
+            except FileNotFoundError:
+                continue  # the cache is being removed by hand
+            return path
+        raise StoreUnavailable(self.store_id, f"the cache of {self.store_id} is removed again and again")
 
     def _fetch_folder(self, key: str) -> str:
         """All that is below, as a folder; what is there no more is removed."""

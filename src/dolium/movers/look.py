@@ -12,7 +12,7 @@ from dolium.catalog.holdings import Item
 from dolium.catalog.objects import body_crc
 from dolium.errors import BlobCorrupt, BlobNotFound
 from dolium.stores.contract import Audit, BlobStore, ChecksBlobs, KeepsDescriptions, unwrap
-from dolium.stores.transfer import read_bytes
+from dolium.stores.transfer import open_origin
 
 __all__ = ["Verdict", "at_blob", "at_body"]
 
@@ -70,7 +70,7 @@ def _audit(store: BlobStore, item: Item, start: int, pace: Callable[[int], None]
     if power is not None:
         return power.audit(item.blob_key, md5=item.md5, start=start, pace=pace)
     hasher = hashlib.md5(usedforsecurity=False)
-    with store.get(item.blob_key) as reader:
+    with open_origin(store, item.blob_key) as reader:
         at = 0
         pace(at)
         while piece := reader.read(_PIECE):
@@ -84,7 +84,8 @@ def _audit(store: BlobStore, item: Item, start: int, pace: Callable[[int], None]
 
 def _compare_parts(store: BlobStore, item: Item) -> None:
     try:
-        found = json.loads(read_bytes(store, item.blob_key))
+        with open_origin(store, item.blob_key) as reader:
+            found = json.loads(reader.read())
         same = found["parts"] == item.parts
     except (ValueError, TypeError, KeyError):
         same = False

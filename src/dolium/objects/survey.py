@@ -20,6 +20,7 @@ from dolium.objects.orphans import Orphan
 from dolium.objects.service import ObjectService
 from dolium.objects.sweep import WORD
 from dolium.stores.contract import KeepsDescriptions, unwrap
+from dolium.stores.transfer import size_at_origin
 from dolium.wire.names import check_bucket_name
 
 __all__ = ["Found", "FoundPart", "Kind", "Origin", "Survey", "resolve", "size_of", "survey"]
@@ -241,7 +242,7 @@ def _listed(service: ObjectService, store_id: int, one: Sequence[Any]) -> Part |
 def size_of(service: ObjectService, store_id: int, blob_key: str) -> int | None:
     """None if the blob is not there. Raises StoreUnavailable."""
     try:
-        return service.store(store_id).stat(blob_key).size
+        return size_at_origin(service.store(store_id), blob_key)
     except (BlobNotFound, ValueError):
         return None
 

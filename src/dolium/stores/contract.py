@@ -40,6 +40,7 @@ __all__ = [
     "LocalPaths",
     "PutOptions",
     "Reader",
+    "ReadsOrigin",
     "ReportsSpace",
     "SignsUrls",
     "TakesChunks",
@@ -267,6 +268,15 @@ class KeepsDescriptions(Protocol):
 
     def description(self, key: str) -> dict[str, str]:
         """Empty if the blob was put without one. Raises BlobNotFound."""
+        ...
+
+
+@runtime_checkable
+class ReadsOrigin(Protocol):
+    """Keeps copies of blobs, and reads past them: for those who want to know how the blob itself is."""
+
+    def get_origin(self, key: str) -> BlobReader:
+        """As `get`, from where the blob lies. Raises BlobNotFound."""
         ...
 
 

@@ -6,16 +6,16 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from dolium.errors import BlobCorrupt
-from dolium.stores.contract import PutOptions
+from dolium.stores.contract import PutOptions, ReadsOrigin, unwrap
 from dolium.stores.stream import HashingReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dolium.stores.contract import BlobStore
+    from dolium.stores.contract import BlobReader, BlobStore
     from dolium.values import BlobInfo, ByteRange
 
-__all__ = ["PIECE", "copy", "digest", "read_bytes"]
+__all__ = ["PIECE", "copy", "digest", "open_origin", "read_bytes", "size_at_origin"]
 
 PIECE = 1 << 18
 """Bytes asked for at a time when a body is passed on."""
@@ -25,6 +25,20 @@ def read_bytes(store: BlobStore, key: str, *, range: ByteRange | None = None) ->
     """The whole blob, or the range of it, at once: for what is known to be small."""
     with store.get(key, range=range) as reader:
         return reader.read()
+
+
+def open_origin(store: BlobStore, key: str) -> BlobReader:
+    """As `get`, but never of a copy in a cache."""
+    power = unwrap(store, ReadsOrigin)
+    return store.get(key) if power is None else power.get_origin(key)
+
+
+def size_at_origin(store: BlobStore, key: str) -> int:
+    """As `stat`, but never of a copy in a cache."""
+    if unwrap(store, ReadsOrigin) is None:
+        return store.stat(key).size
+    with open_origin(store, key) as reader:
+        return reader.size
 
 
 def copy(

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import math
 import os
 import threading
 import time
@@ -18,11 +19,16 @@ from dolium.movers import scrub as module
 from dolium.movers.pace import Pace
 from dolium.movers.scrub import Scrub, claim, hold, is_wanted, recheck
 from dolium.objects import copy, delete, multipart
+from dolium.objects.audit.blobs import store_blobs
+from dolium.objects.audit.findings import Kind, Progress
 from dolium.objects.copy import CopyRequest
 from dolium.objects.multipart import ChosenPart, PartIntake
 from dolium.objects.receive import Digests
 from dolium.objects.service import ObjectService
 from dolium.objects.sweep import sweep
+from dolium.stores.composites.cached import Cached, CacheOptions
+from dolium.stores.composites.guarded import Guarded
+from dolium.stores.composites.health import Health
 from dolium.testing.disk_faults import failing_calls
 from tests.unit.objects.test_service import put
 from tests.unit.stores.test_disk_sums import flip
@@ -285,3 +291,28 @@ def test_blobs_of_foreign_keys_are_looked_at(service: ObjectService, bucket: Buc
     run = walk(service).run
     assert run.blobs == 1
     assert [one.state for one in damage.every(service.database)] == ["noted"]
+
+
+def test_a_copy_in_a_cache_hides_no_damage(service: ObjectService, bucket: Bucket, tmp_path: Path) -> None:
+    """The blob itself is read, and its copy stays where it is."""
+    disk = service.store(1)
+    far = Guarded(Cached(disk, CacheOptions(tmp_path / "cache", fresh_seconds=math.inf)), "far", Health())
+    service.change_stores({1: far}, 1, None)
+    put(service, bucket, "a", FILE)
+    put(service, bucket, "b", FILE)
+    assert walk(service).run.unknown == 0
+    row = service.database.one("SELECT blob_key FROM objects WHERE key = 'a'")
+    assert row is not None
+    disk.put(row[0], io.BytesIO(b"F" * len(FILE)))
+    with far.get(row[0]) as reader:
+        assert reader.read() == FILE, "the copy is right"
+    walk(service)
+    [found] = damage.every(service.database)
+    assert (found.subject.blob_key, found.state) == (row[0], damage.CORRUPT)
+    assert "MD5" in found.what
+    progress = Progress()
+    [finding] = list(store_blobs(service, 1, progress, read=True))
+    assert finding.kind is Kind.WRONG_BYTES
+    disk.delete(row[0])
+    [finding] = list(store_blobs(service, 1, progress, read=False))
+    assert finding.kind is Kind.LOST_BYTES

@@ -19,6 +19,7 @@ from dolium.objects.audit.reread import reread
 from dolium.objects.blob_keys import written_ns
 from dolium.objects.orphans import facts_of, sequence_in
 from dolium.objects.service import ObjectService
+from dolium.stores.transfer import size_at_origin
 from dolium.values import BlobInfo
 
 __all__ = ["store_blobs"]
@@ -109,7 +110,7 @@ def _look_again(
     service: ObjectService, store_id: int, key: str, owners: list[Named], lost: Finding
 ) -> Iterator[Finding]:
     try:
-        info = service.store(store_id).stat(key)
+        found = size_at_origin(service.store(store_id), key)
     except BlobNotFound:
         if audit.is_named(service.database, store_id, key):
             yield lost
@@ -117,9 +118,9 @@ def _look_again(
     except BlobCorrupt as error:
         yield replace(lost, kind=Kind.UNREADABLE, text=f"cannot be read: {error.message}")
         return
-    size = next((one.size for one in owners if one.size is not None), info.size)
-    if size != info.size:
-        yield replace(lost, kind=Kind.WRONG_SIZE, text=f"has {info.size} bytes, and should have {size}")
+    size = next((one.size for one in owners if one.size is not None), found)
+    if size != found:
+        yield replace(lost, kind=Kind.WRONG_SIZE, text=f"has {found} bytes, and should have {size}")
 
 
 def _orphan(service: ObjectService, store_id: int, info: BlobInfo, fence: int) -> Iterator[Finding]:

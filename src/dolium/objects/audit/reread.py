@@ -15,6 +15,7 @@ from dolium.objects.audit.findings import Finding, Kind, Progress
 from dolium.objects.orphans import facts_of, sequence_in
 from dolium.objects.service import ObjectService
 from dolium.stores.contract import KeepsDescriptions, unwrap
+from dolium.stores.transfer import open_origin
 from dolium.values import BlobInfo, ChecksumAlgorithm
 from dolium.wire.checksums import Hasher, hasher, multipart_etag
 
@@ -52,7 +53,7 @@ def _bytes(
     summed: Hasher | None = hasher(ChecksumAlgorithm(algorithm)) if value else None
     text = bytearray()
     try:
-        with service.store(store_id).get(info.key) as reader:
+        with open_origin(service.store(store_id), info.key) as reader:
             while piece := reader.read(_PIECE):
                 progress.reread += len(piece)
                 progress.advance()

@@ -2,7 +2,8 @@
 
     closed ──failures──▶ open ──seconds──▶ half-open ──one trial──▶ closed, or open again
 
-Only failures that say "down" count (`StoreUnavailable`). An answer, also an unwelcome one, shows that it is up.
+Only failures that say "down" count (`StoreUnavailable`). An answer, also an unwelcome one, shows that it is up; one that
+has only begun, a body of which more is to come, ends a trial, and lets no failure be forgotten.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Breaker:
         return opened is not None and not self._trial and self._clock() - opened >= self._seconds
 
     def enter(self) -> bool:
-        """Whether to ask; who was let in says how it went, by one of the three below."""
+        """Whether to ask; who was let in says how it went, by one of the four below."""
         if not self.is_open:  # the way of every call; a stale look lets one more in
             return True
         with self._lock:
@@ -58,6 +59,12 @@ class Breaker:
         if self._count or self._opened is not None:
             with self._lock:
                 self._count, self._opened, self._trial = 0, None, False
+
+    def began(self) -> None:
+        """An answer is coming."""
+        if self._opened is not None:
+            with self._lock:
+                self._opened, self._trial = None, False
 
     def failed(self) -> None:
         with self._lock:

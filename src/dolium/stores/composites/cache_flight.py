@@ -11,6 +11,8 @@ import hashlib
 import os
 import struct
 from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from dolium.stores.composites.cache_index import CacheBroken
@@ -18,7 +20,6 @@ from dolium.stores.composites.key_locks import KeyLocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = ["Flights"]
 
@@ -30,7 +31,10 @@ class Flights:
 
     def __init__(self, folder: Path) -> None:
         self._path = f"{folder}/flights"
-        self._pid, self._file, self._keys = os.getpid(), -1, KeyLocks()
+        self._guard = Lock()  # guards the next two
+        self._file, self._place = -1, (0, 0)
+        self._left: list[int] = []  # of a folder that was removed: others may still wait for what they lock
+        self._pid, self._keys = os.getpid(), KeyLocks()
         self._open()
 
     @contextmanager
@@ -39,26 +43,50 @@ class Flights:
             self._open()
         place = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=7).digest(), "big")
         with self._keys.hold(key):
+            file = self._here()
             fcntl.fcntl(
-                self._file, fcntl.F_OFD_SETLKW, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+                file, fcntl.F_OFD_SETLKW, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
             )
             try:
                 yield
             finally:
                 fcntl.fcntl(
-                    self._file,
-                    fcntl.F_OFD_SETLK,
-                    struct.pack(_FLOCK, fcntl.F_UNLCK, os.SEEK_SET, place, 1, 0),
+                    file, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, os.SEEK_SET, place, 1, 0)
                 )
 
     def close(self) -> None:
-        file, self._file, self._pid = self._file, -1, 0
-        if file >= 0:
-            os.close(file)
+        files = [*self._left, self._file]
+        self._left, self._file, self._pid = [], -1, 0
+        for file in files:
+            if file >= 0:
+                os.close(file)
+
+    def _here(self) -> int:
+        """The file of the folder as it is now: the one that was opened may have been removed with all the rest."""
+        with self._guard:
+            if _place_of(self._path) != self._place:
+                self._left.append(self._file)
+                self._open_file()
+            return self._file
 
     def _open(self) -> None:
+        self._guard, self._left = Lock(), []
+        self._open_file()
+        self._pid, self._keys = os.getpid(), KeyLocks()
+
+    def _open_file(self) -> None:
         try:
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise CacheBroken("cache", "the cache cannot be used") from error
-        self._pid, self._keys = os.getpid(), KeyLocks()
+        status = os.fstat(self._file)
+        self._place = status.st_dev, status.st_ino
+
+
+def _place_of(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - paths are text here
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -3,7 +3,7 @@
 A *lease* is a shared lock (flock) on the open file, a file being made is locked for its maker alone: the kernel keeps
 these, for all processes, and ends them with the process. Who wants to remove a file must get the exclusive lock, so a
 file that is read, or made, stays. A file that was removed by hand is noticed when it is wanted, or its turn to go
-comes.
+comes; one that somebody has written to, too: it is no copy any more, and never served.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLL
 class Lease:
     """An open file of the cache that stays as long as this does."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
+    def __init__(self, descriptor: int, size: int, written_ns: int) -> None:
         self.size = size
         self._descriptor = descriptor
+        self._written_ns = written_ns
 
     def __del__(self) -> None:
         self.close()
@@ -50,7 +51,11 @@ class Lease:
         self.close()
 
     def read(self, start: int, size: int) -> bytes:
-        return os.pread(self._descriptor, size, start)
+        """Raises CacheBroken if somebody has written to the file meanwhile."""
+        data = os.pread(self._descriptor, size, start)
+        if os.fstat(self._descriptor).st_mtime_ns != self._written_ns:
+            raise CacheBroken("cache", "the copy in the cache was written to while it was read")
+        return data
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -69,31 +74,43 @@ class Shelf:
             Path(self._files).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CacheBroken("cache", "the folder of the cache cannot be made") from error
-        self.index = CacheIndex(str(folder))
+        self.index = CacheIndex(str(folder), self._begin)
         self._recover()
 
     def path(self, entry: Entry) -> str:
         return f"{self._files}/{entry.id & 0xFF:02x}/{entry.id}"
 
     def lease(self, entry: Entry) -> Lease | None:
-        """The file of an entry, if it is still there, and whole. Inside `index.lock`."""
+        """The file of an entry, if it is still there, and as it was made. Inside `index.lock`."""
         try:
             descriptor = os.open(self.path(entry), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             self.index.remove(entry)
             return None
-        lease = Lease(descriptor, entry.size)
+        lease = Lease(descriptor, entry.size, entry.written_ns)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
         status = os.fstat(descriptor)
-        if status.st_size != entry.size or not status.st_nlink:
+        if not _is_as_made(status, entry):
             lease.close()
-            self.remove(entry)
+            self.index.resize(entry, status.st_size, entry.written_ns)
+            self.index.set_state(entry, OLD)  # its path may have been given out: then it stays for its time
+            self._remove_all(self.index.removable(self.clock(), only_old=True, limit=8))
             return None
         self.index.touch(entry, self.clock())
         return lease
+
+    def edited(self, key: str) -> tuple[Entry, os.stat_result] | None:
+        """The file that was given out for a key and written to since, the last of several. Inside `index.lock`."""
+        found = []
+        for entry in self.index.given(key):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(self.path(entry))
+                if not _is_as_made(status, entry):
+                    found.append((entry, status))
+        return max(found, key=lambda one: one[1].st_mtime_ns, default=None)
 
     def fill(self, key: str, block: int, size: int | None) -> Filling | None:
         """A file to be written; None if there is no room for it, and none can be made.
@@ -118,7 +135,7 @@ class Shelf:
             try:
                 descriptor = os.open(self.path(entry), _CREATE, 0o666)
             except FileNotFoundError:
-                Path(self.path(entry)).parent.mkdir(exist_ok=True)
+                Path(self.path(entry)).parent.mkdir(parents=True, exist_ok=True)
                 descriptor = os.open(self.path(entry), _CREATE, 0o666)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
@@ -175,23 +192,28 @@ class Shelf:
         return True
 
     def _recover(self) -> None:
-        """Remove what dead processes were about to make or remove; after a power cut, look through all of it."""
-        boot = _boot()
+        """Remove what dead processes were about to make or remove."""
         try:
             with self.index.lock():
-                if self.index.fact("boot") == boot:
-                    self._remove_all(self.index.of_state(FILLING, OLD))
-                    return
-                if self.index.is_sound():
-                    self._compare()
-                    self.index.set_fact("boot", boot)
-                    return
-        except CacheBroken:
-            pass  # it cannot even be read
-        self.index.renew()
-        with self.index.lock():
-            self._compare()
-            self.index.set_fact("boot", boot)
+                self._remove_leftovers()
+        except CacheBroken:  # it cannot even be read
+            self.index.renew()
+            with self.index.lock():
+                self._remove_leftovers()
+
+    def _begin(self) -> None:
+        """After a power cut, and with an index that is new, look through all of it. Inside `index.lock`."""
+        boot = _boot()
+        if self.index.fact("boot") == boot:
+            return
+        if not self.index.is_sound():
+            raise CacheBroken("cache", "the index of the cache is damaged")
+        self._compare()
+        self.index.set_fact("boot", boot)
+
+    def _remove_leftovers(self) -> None:
+        self._remove_all(self.index.of_state(FILLING))
+        self._remove_all(self.index.removable(self.clock(), only_old=True, limit=-1))
 
     def _compare(self) -> None:
         """Let the rows and the files tell the same, and what is not sure be gone. Inside `index.lock`; the only walk."""
@@ -206,7 +228,7 @@ class Shelf:
                 if file.lstat().st_size != entry.size or entry.size < _SYNCED:
                     self.remove(entry)
         self._remove_all([entry for entry in entries.values() if entry.id not in seen])
-        self._remove_all(self.index.of_state(FILLING, OLD))
+        self._remove_leftovers()
 
 
 class Filling:
@@ -251,11 +273,14 @@ class Filling:
         try:
             if self.written >= _SYNCED:
                 os.fdatasync(self._descriptor)
+            # The time of the blob: whoever writes to the file, be it in this moment, gives it another.
+            os.utime(self._descriptor, ns=(info.modified_ns, info.modified_ns))
+            written_ns = os.fstat(self._descriptor).st_mtime_ns
             with index.lock():
                 current = index.epoch(entry.key) == self.epoch
                 if of_put:
                     index.change(entry.key)
-                if index.resize(entry, self.written) is None:  # somebody has begun the cache anew
+                if index.resize(entry, self.written, written_ns) is None:  # somebody has begun the cache anew
                     os.unlink(shelf.path(entry))  # noqa: PTH108 - paths are text here
                     current = False
                 if current:
@@ -265,7 +290,7 @@ class Filling:
         except (OSError, CacheBroken):
             self.abort()
             return None
-        lease, self._descriptor = Lease(self._descriptor, self.written), -1
+        lease, self._descriptor = Lease(self._descriptor, self.written, written_ns), -1
         return lease
 
     def abort(self) -> None:
@@ -289,6 +314,10 @@ class Filling:
         if grown is not None:
             self._entry = grown
         return grown is not None
+
+
+def _is_as_made(status: os.stat_result, entry: Entry) -> bool:
+    return (status.st_size, status.st_mtime_ns) == (entry.size, entry.written_ns) and status.st_nlink > 0
 
 
 def _boot() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dolium.errors import BlobCorrupt
+from dolium.stores.composites.cache_index import CacheBroken
 from dolium.stores.contract import BlobReader, BlobWriter
 from dolium.stores.transfer import PIECE
 
@@ -39,7 +39,7 @@ class LeaseReader(BlobReader):
             return b""
         data = self._leases[number].read(offset, wanted)
         if len(data) < wanted:
-            raise BlobCorrupt("the copy in the cache has become shorter")
+            raise CacheBroken("cache", "the copy in the cache has become shorter")  # the blob itself is well
         self._at += len(data)
         return data
 

@@ -12,8 +12,11 @@
   is served.
 * Freshness: what was asked of the far store is believed for `fresh_seconds`; then it is asked again for size and time.
   What processes with this folder put or delete is never served stale, not even for that time.
-* Files that vanish, processes that are killed, an index that is damaged: what is lost is fetched again. A cache that
-  cannot be used at all is passed by for reads; for writes it is StoreUnavailable, for its other users could not be told.
+* A path that was given out is for reading. Whoever writes to it all the same has a file of his own from then on: it is
+  served to nobody, and stays for `pin_seconds`; `put_edited` sends it.
+* Files that vanish, all of them or the whole folder, processes that are killed, an index that is damaged: what is lost
+  is fetched again. A cache that cannot be used at all is passed by for reads; for writes it is StoreUnavailable, for
+  its other users could not be told.
 
 `scope` keeps the blobs of several far stores in one folder apart; they share its limit.
 """
@@ -112,6 +115,10 @@ class Cached(BlobStore):
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[BlobInfo]:
         return self.far.list(prefix, after=after)
 
+    def get_origin(self, key: str) -> BlobReader:
+        """As `get`, of the far store itself."""
+        return self.far.get(key)
+
     def local_path(self, key: str) -> Path:
         """Raises StoreFull if there is no room for the blob in the cache."""
         check_key(key)
@@ -142,6 +149,23 @@ class Cached(BlobStore):
         finally:
             if filling is not None:
                 filling.abort()
+
+    def put_edited(self, key: str) -> BlobInfo | None:
+        """Put what somebody has written to a path that `local_path` gave for this key; None if nobody has."""
+        check_key(key)
+        with self._index.lock():
+            found = self._shelf.edited(self._fetcher.name(key))
+        if found is None:
+            return None
+        entry, status = found
+        try:
+            with Path(self._shelf.path(entry)).open("rb") as body:
+                info = self.put(key, body, options=PutOptions(size=status.st_size))
+        except FileNotFoundError:
+            raise CacheBroken("cache", "the file that was written to has vanished") from None
+        with self._index.lock():
+            self._index.resize(entry, status.st_size, status.st_mtime_ns)
+        return info
 
     def delete(self, key: str) -> None:
         check_key(key)

@@ -39,6 +39,7 @@ from dolium.stores.contract import (
     LocalFiles,
     LocalPaths,
     PutOptions,
+    ReadsOrigin,
     ReportsSpace,
     TakesChunks,
     unwrap,
@@ -112,7 +113,7 @@ class Guarded(Layer):
 
     def get(self, key: str, *, range: ByteRange | None = None) -> BlobReader:  # noqa: A002 - as the contract
         check_key(key)
-        return GuardedReader(self._call(lambda: self.child.get(key, range=range)), self._call, self._run)
+        return self._open(lambda: self.child.get(key, range=range))
 
     def stat(self, key: str) -> BlobInfo:
         check_key(key)
@@ -186,6 +187,11 @@ class Guarded(Layer):
             self._call(lambda: chunks.open_writer(key, options=options)), self._call, self._run
         )
 
+    def _get_origin(self, key: str) -> BlobReader:
+        check_key(key)
+        origin = self._power(ReadsOrigin)
+        return self._open(lambda: origin.get_origin(key))
+
     def _copy_within(
         self,
         source: str,
@@ -244,7 +250,23 @@ class Guarded(Layer):
         lively = LivelyReader(body, self.store_id)
         return self._call(lambda: self.child.put(key, lively, options=options), body=lively)
 
-    def _call(self, work: Callable[..., T], *args: object, body: LivelyReader | None = None) -> T:
+    def _open(self, work: Callable[[], BlobReader]) -> BlobReader:
+        """An answer that has only begun: who opens well and breaks off each time is failing all the same."""
+        breaker = self.health.breaker
+        reader = self._call(work, answered=breaker.began)
+
+        def call(work: Callable[..., Any], *args: object) -> Any:
+            return self._call(work, *args, answered=breaker.began)
+
+        return GuardedReader(reader, call, self._run, breaker.answered)
+
+    def _call(
+        self,
+        work: Callable[..., T],
+        *args: object,
+        body: LivelyReader | None = None,
+        answered: Callable[[], None] | None = None,
+    ) -> T:
         self.require()
         breaker = self.health.breaker
         if self._threads is not None and breaker.is_open:
@@ -264,7 +286,7 @@ class Guarded(Layer):
             else:
                 breaker.unknown()
             raise
-        breaker.answered()
+        (answered or breaker.answered)()
         return result
 
     def _run(self, work: Callable[..., T], *args: object, left: Callable[[float], float] | None = None) -> T:

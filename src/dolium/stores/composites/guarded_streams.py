@@ -65,13 +65,15 @@ class _Held:
 
 
 class GuardedReader(BlobReader):
-    """`call` counts for the breaker, `run` does not."""
+    """`call` counts for the breaker, `run` does not; `ended`: all was read."""
 
-    def __init__(self, reader: BlobReader, call: _Run, run: _Run) -> None:
+    def __init__(self, reader: BlobReader, call: _Run, run: _Run, ended: Callable[[], None]) -> None:
         self.size, self.start, self.stop = reader.size, reader.start, reader.stop
         self._reader = reader
         self._call = call
         self._run = run
+        self._ended = ended
+        self._left = reader.stop - reader.start
         self._held = _Held(reader.close)
 
     def read(self, size: int = -1, /) -> bytes:
@@ -80,6 +82,9 @@ class GuardedReader(BlobReader):
         except StoreUnavailable:
             self.close()  # the call may still be under way
             raise
+        self._left -= len(data)
+        if self._left <= 0:
+            self._ended()
         return data
 
     def close(self) -> None:

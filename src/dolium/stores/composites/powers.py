@@ -13,6 +13,7 @@ from dolium.stores.contract import (
     KeepsDescriptions,
     LocalFiles,
     LocalPaths,
+    ReadsOrigin,
     ReportsSpace,
     TakesChunks,
     unwrap,
@@ -30,6 +31,7 @@ _METHODS: Final[Mapping[type, str]] = {
     KeepsDescriptions: "description",
     LocalFiles: "open_file",
     LocalPaths: "local_path",
+    ReadsOrigin: "get_origin",
     ReportsSpace: "space",
     TakesChunks: "open_writer",
 }

@@ -9,9 +9,10 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from dolium.errors import BlobNotFound, RangeNotSatisfiable, StoreFull
+from dolium.errors import BlobNotFound, RangeNotSatisfiable, StoreFull, StoreUnavailable
 from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.leaves.disk import Disk, Options
 from dolium.stores.transfer import read_bytes
@@ -59,10 +60,11 @@ def work(store: Cached, number: int, seconds: float) -> tuple[int, int]:
             key = rng.choice(list(own))
             version += 1
             if rng.random() < 0.2:
-                store.delete(key)
+                insist(lambda key=key: store.delete(key))  # type: ignore[misc]
                 own[key] = (version, False)
             else:
-                store.put(key, io.BytesIO(body(version, rng.randrange(1, 1500))))
+                data = body(version, rng.randrange(1, 1500))
+                insist(lambda key=key, data=data: store.put(key, io.BytesIO(data)))  # type: ignore[misc]
                 own[key] = (version, True)
             continue
         key = f"{rng.randrange(WORKERS)}/{rng.randrange(KEYS)}"
@@ -82,6 +84,19 @@ def work(store: Cached, number: int, seconds: float) -> tuple[int, int]:
     return reads, size
 
 
+def insist(write: Callable[[], object]) -> None:
+    """A write in the moment in which the cache is removed is StoreUnavailable; soon after it is not."""
+    for left in reversed(range(20)):
+        try:
+            write()
+        except StoreUnavailable:
+            if not left:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 def read(store: Cached, key: str, rng: random.Random) -> tuple[int, int]:
     """(version, bytes read)."""
     way = rng.randrange(4)
@@ -95,7 +110,11 @@ def read(store: Cached, key: str, rng: random.Random) -> tuple[int, int]:
         try:
             path = store.local_path(key)
             data = path.read_bytes()
-        except (StoreFull, FileNotFoundError):  # no room; or gone again, for the pin is short
+        except (
+            StoreFull,
+            StoreUnavailable,
+            FileNotFoundError,
+        ):  # no room; or gone again, for the pin is short
             pass
         else:
             return version_of(data), len(data)

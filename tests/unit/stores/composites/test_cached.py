@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from dolium.errors import (
-    BlobCorrupt,
     BlobNotFound,
     RangeNotSatisfiable,
     StoreError,
@@ -19,6 +19,7 @@ from dolium.errors import (
     StoreUnavailable,
 )
 from dolium.stores.composites import cache_shelf
+from dolium.stores.composites.cache_index import WHOLE
 from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.contract import BlobReader, LocalPaths, PutOptions, Reader, TakesChunks, unwrap
 from dolium.stores.leaves.memory import Memory
@@ -504,7 +505,7 @@ def test_files_that_are_cut_are_fetched_again(make: Make, tmp_path: Path) -> Non
     assert read_bytes(store, "a") == b"a" * 100
     with store.get("a") as reader:
         os.truncate(_files(tmp_path)[0], 50)
-        with pytest.raises(BlobCorrupt):
+        with pytest.raises(StoreUnavailable):
             reader.read()
     assert read_bytes(store, "a") == b"a" * 100
 
@@ -590,3 +591,113 @@ def test_a_range_behind_the_end_is_refused_and_leaks_nothing(make: Make) -> None
         with pytest.raises(RangeNotSatisfiable):
             store.get("a", range=ByteRange(5, None))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+# A cache that an administrator removes while it is used.
+
+
+@pytest.mark.parametrize("what", ["", "files", "index.sqlite", "lock", "flights"])
+def test_what_is_removed_by_hand_is_made_again(make: Make, far: Far, tmp_path: Path, what: str) -> None:
+    """Also for another that shares the folder: they do not part ways."""
+    store, other = make(size_bytes=1000), make(size_bytes=1000)
+    put(store, "a", b"a" * 100)
+    put(store, "b", b"b" * 300)
+    with store.get("b") as reader:
+        gone = tmp_path / "cache" / what
+        shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+        assert read_bytes(store, "a") == b"a" * 100
+        put(store, "c", b"c" * 100)
+        far.forget()
+        for one in (store, other):
+            assert read_bytes(one, "c") == b"c" * 100
+            assert one.local_path("a").read_bytes() == b"a" * 100
+        assert far.calls == {}, "both have the one cache that is there now"
+        other.delete("c")
+        with pytest.raises(BlobNotFound):
+            store.stat("c")
+        assert reader.read() == b"b" * 300
+    for number in range(10):
+        put((store, other)[number % 2], f"{number}", b"x" * 200)
+    for name in "ab":  # what lies there no more is found out
+        read_bytes(store, name)
+    assert _used(tmp_path) <= 1000
+
+
+def test_a_copy_that_was_begun_before_the_cache_was_removed_is_not_published(
+    make: Make, far: Far, tmp_path: Path
+) -> None:
+    """The new index knows nothing of the put in between."""
+    store = make(keep_writes=False)
+    put(store, "a", b"old" * 100)
+    with store.far.get("a") as old:
+        info = store.stat("a")
+        filling = store._shelf.fill("\0a", WHOLE, info.size)
+        assert filling is not None
+        filling.write(old.read())
+        put(store, "a", b"new" * 100)
+        shutil.rmtree(tmp_path / "cache")
+        put(store, "b", b"x")
+        assert filling.finish(info) is None
+    assert read_bytes(store, "a") == b"new" * 100
+
+
+# A file that was given out and written to.
+
+
+def _edit(path: Path, data: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("data", [b"edited", b"longer than it was", b""])
+def test_what_is_written_to_a_path_is_nobodys_copy_until_it_is_put(
+    make: Make, far: Far, clock: Clock, data: bytes
+) -> None:
+    store, other = make(), make()
+    put(store, "a", b"remote")
+    path = store.local_path("a")
+    assert store.put_edited("a") is None
+    _edit(path, data)
+    for one in (store, other):
+        assert read_bytes(one, "a") == b"remote"
+        assert one.local_path("a").read_bytes() == b"remote"
+    assert path.read_bytes() == data, "it stays"
+    assert make().stat("a").size == 6, "also when another process begins"
+    info = other.put_edited("a")
+    assert info is not None
+    assert info.size == len(data)
+    for one in (store, other):
+        assert read_bytes(one, "a") == data
+        assert one.put_edited("a") is None, "once is enough"
+    assert read_bytes(far.memory, "a") == data
+    _edit(path, b"and again")
+    assert store.put_edited("a") is not None
+    assert read_bytes(other, "a") == b"and again"
+    clock.now += 86401
+    put(store, "b", b"x")
+    put(store, "c", b"x")
+    assert not path.exists()
+
+
+def test_a_path_that_is_written_to_while_it_is_read_ends_the_reader(make: Make) -> None:
+    store = make()
+    put(store, "a", b"remote" * 10)
+    path = store.local_path("a")
+    with store.get("a") as reader:
+        assert reader.read(6) == b"remote"
+        _edit(path, b"edited" * 10)
+        with pytest.raises(StoreUnavailable, match="written to"):
+            reader.read(6)
+
+
+def test_an_edit_that_cannot_be_put_is_not_lost(make: Make, far: Far) -> None:
+    store = make()
+    put(store, "a", b"remote")
+    path = store.local_path("a")
+    _edit(path, b"edited")
+    far.fail("put", DOWN)
+    with pytest.raises(StoreUnavailable):
+        store.put_edited("a")
+    assert read_bytes(store, "a") == b"remote"
+    assert store.put_edited("a") is not None
+    assert read_bytes(far.memory, "a") == b"edited"

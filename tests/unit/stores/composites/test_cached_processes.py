@@ -3,6 +3,7 @@
 import io
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def _accounts_after_recovery(cache: Path) -> int:
     """What a process that starts now finds; a file that was unlinked by one that died in that moment is noticed
     when it is wanted.
     """
+    time.sleep(0.05)  # the pins of those that were killed run out
     shelf = Shelf(cache, LIMIT)
     with shelf.index.lock():
         assert shelf.index.of_state(FILLING, OLD) == []
@@ -111,6 +113,23 @@ def test_processes_that_are_killed_leave_nothing_that_is_not_found(
         assert worker.poll() is None, worker.communicate()[1]
         worker.kill()
         worker.wait()
+    assert _accounts_after_recovery(folders[1]) <= LIMIT
+
+
+def test_processes_whose_cache_is_removed_again_and_again_read_what_is_right(
+    folders: tuple[Path, Path], started: list[subprocess.Popen[str]]
+) -> None:
+    started += [_start(folders, number, SECONDS / 2) for number in range(WORKERS)]
+    removed = 0
+    while any(worker.poll() is None for worker in started):
+        time.sleep(0.2)
+        if (folders[1] / "index.sqlite").exists():
+            shutil.rmtree(folders[1] / ("files" if removed % 2 else ""), ignore_errors=True)
+            removed += 1
+    assert removed > 3
+    for worker in started:
+        _, err = worker.communicate()
+        assert worker.returncode == 0, err
     assert _accounts_after_recovery(folders[1]) <= LIMIT
 
 

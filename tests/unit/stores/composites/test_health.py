@@ -447,3 +447,39 @@ def test_a_writer_that_hangs_is_aborted_when_it_comes_back() -> None:
 def _until_there_is(guard: Guarded) -> None:
     with pytest.raises(BlobNotFound):
         guard.stat("absent")
+
+
+# Bodies that break off.
+
+
+def test_a_store_that_opens_well_and_breaks_off_each_time_is_failing() -> None:
+    far = FailingStore(Memory())
+    clock = Clock()
+    store = Guarded(far, "x", Health(options=OPTIONS, clock=clock))
+    put(store, "a", b"x" * 100)
+    for _ in range(3):
+        far.fail("read", DOWN, nth=2)
+        with store.get("a") as reader:
+            assert len(reader.read(10)) == 10
+            with pytest.raises(StoreUnavailable):
+                reader.read(10)
+    with pytest.raises(StoreUnavailable, match="failing"):
+        store.get("a")
+    clock.now += 10
+    with store.get("a") as reader:  # the trial
+        far.fail("read", DOWN)
+        with pytest.raises(StoreUnavailable):
+            reader.read(10)
+    with pytest.raises(StoreUnavailable, match="failing"):
+        store.get("a")
+    clock.now += 10
+    assert read_bytes(store, "a") == b"x" * 100
+    for _ in range(2):
+        far.fail("read", DOWN)
+        with store.get("a") as reader, pytest.raises(StoreUnavailable):
+            reader.read(10)
+    assert read_bytes(store, "a") == b"x" * 100, "one that came to its end clears the score"
+    far.fail("read", DOWN)
+    with store.get("a") as reader, pytest.raises(StoreUnavailable):
+        reader.read(10)
+    assert store.stat("a").size == 100
