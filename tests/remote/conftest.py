@@ -136,7 +136,10 @@ def openstack_swift_service(tmp_path_factory: pytest.TempPathFactory) -> Iterato
             connection.put_container(name, {"x-container-meta-quota-bytes": str(1 << 40)})
             connection.close()
 
-        options = openstack_swift.Options("", url, user, Secret(key), auth_version=1, timeout_seconds=20)
+        options = openstack_swift.Options(
+            "", url, user, Secret(key), auth_version=1, timeout_seconds=20,
+            temp_url_key=Secret(swift_service.TEMP_URL_KEY),
+        )  # fmt: skip
         yield Service(
             openstack_swift.OpenstackSwift, options, "container", make, {"password": Secret("another")}
         )

@@ -7,10 +7,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from swiftclient.client import Connection
+
 from dolium.testing.server import free_ports
 from tests.remote.services import program, running
 
 USER, OPERATOR, KEY = "research:galaxy", "research:operator", "a-key-for-tests"
+TEMP_URL_KEY = "another-key-for-tests"
 _KINDS = ("account", "container", "object")
 
 _SERVER = """\
@@ -38,7 +41,7 @@ swift_dir = {folder}
 workers = 0
 log_level = ERROR
 [pipeline:main]
-pipeline = catch_errors cache tempauth container_quotas account_quotas proxy-server
+pipeline = catch_errors cache tempurl tempauth container_quotas account_quotas proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -51,6 +54,8 @@ memcache_servers = 127.0.0.1:{memcached}
 use = egg:swift#container_quotas
 [filter:account_quotas]
 use = egg:swift#account_quotas
+[filter:tempurl]
+use = egg:swift#tempurl
 [filter:tempauth]
 use = egg:swift#tempauth
 user_research_galaxy = {key} .admin
@@ -87,4 +92,8 @@ def swift(folder: Path) -> Iterator[str]:
         settings = folder / "proxy.conf"
         settings.write_text(_PROXY.format(port=proxy, folder=folder, memcached=memcached, key=KEY))
         stack.enter_context(running([program("swift-proxy-server"), str(settings)], proxy, folder / "proxy"))
-        yield f"http://127.0.0.1:{proxy}/auth/v1.0"
+        url = f"http://127.0.0.1:{proxy}/auth/v1.0"
+        connection = Connection(authurl=url, user=USER, key=KEY, auth_version="1")
+        connection.post_account({"X-Account-Meta-Temp-URL-Key": TEMP_URL_KEY})
+        connection.close()
+        yield url

@@ -26,7 +26,7 @@ class TestGcs(StoreSuite, ChunksSuite, DescriptionsSuite):
         return gcs_service.open()
 
 
-class TestOpenstackSwift(StoreSuite, ChunksSuite, DescriptionsSuite, SpaceSuite):
+class TestOpenstackSwift(StoreSuite, ChunksSuite, DescriptionsSuite, SignsSuite, SpaceSuite):
     @pytest.fixture
     def store(self, openstack_swift_service: Service) -> BlobStore:
         return openstack_swift_service.open()

@@ -279,6 +279,7 @@ LEAVES: Final[Mapping[str, LeafType]] = {
                 "project": text,
                 "user_domain": text,
                 "project_domain": text,
+                "temp_url_key": credential,
             },
             "container": {"name": text},
             "connection": {"region": text, **_PATIENCE},

@@ -4,7 +4,8 @@
     bucket: galaxy
     credentials_file: /etc/dolium/gcs.json
 
-Without credentials they come from where Google's tools look for them; `anonymous` uses none.
+Without credentials they come from where Google's tools look for them; `anonymous` uses none. Those of a service account
+sign URLs, without asking anybody.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import google.auth
 import requests
 from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, RetryError, Unauthorized
-from google.auth.credentials import AnonymousCredentials
+from google.auth.credentials import AnonymousCredentials, Signing
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -39,6 +42,8 @@ _CHUNK: Final = 8 << 20  # a multiple of 256 KiB, as resumable uploads demand
 _FIELD: Final = "dolium"
 _OPENS: Final = 20
 """Times that a blob is looked for again which is replaced just then."""
+_SIGNED_AT_MOST: Final = 7 * 24 * 3600
+"""Seconds; a signature of version 4 is valid no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +64,25 @@ class Options:
 
 
 class Gcs(Remote):
-    """Takes chunks, keeps descriptions.
+    """Takes chunks, keeps descriptions; signs URLs if its credentials can.
 
-    Raises ConfigError for credentials that are none.
+    Raises ConfigError for credentials that are none, or are not found.
     """
 
+    client: _Client
+
     def __init__(self, options: Options, *, store_id: str = "gcs") -> None:
+        client = _Client(options, store_id)
         super().__init__(
-            _Client(options, store_id), store_id=store_id, prefix=options.prefix, threshold=_CHUNK,
+            client, store_id=store_id, prefix=options.prefix, threshold=_CHUNK,
             expected_uuid=options.expected_uuid,
         )  # fmt: skip
+        if client.signs:
+            self.sign_url = self._sign_url
+
+    def _sign_url(self, key: str, *, seconds: int) -> str:
+        """A URL that anyone may read the blob with, for so long, a week at most."""
+        return self.client.sign(self.name_of(key), min(seconds, _SIGNED_AT_MOST))
 
 
 class _Client:
@@ -77,10 +91,13 @@ class _Client:
 
     def __init__(self, options: Options, store_id: str) -> None:
         self._store_id = store_id
+        self._endpoint = options.endpoint.rstrip("/")
+        self._credentials = _credentials(options)
+        self.signs = isinstance(self._credentials, Signing)
         self._service = storage.Client(
             project="dolium",  # names no bucket of ours: they are named alone
-            credentials=_credentials(options),
-            client_options={"api_endpoint": options.endpoint.rstrip("/")} if options.endpoint else None,
+            credentials=self._credentials,
+            client_options={"api_endpoint": self._endpoint} if self._endpoint else None,
         )
         self._bucket = self._service.bucket(options.bucket)
         self._retry = DEFAULT_RETRY.with_timeout(options.timeout_seconds * options.attempts)
@@ -144,6 +161,14 @@ class _Client:
                 self._bucket.blob(name).delete(**self._limits)
         except BlobNotFound:
             self.require()
+
+    def sign(self, name: str, seconds: int) -> str:
+        with self._translating(name):
+            url: str = self._bucket.blob(name).generate_signed_url(
+                version="v4", method="GET", expiration=timedelta(seconds=seconds),
+                api_access_endpoint=self._endpoint or None, credentials=self._credentials,
+            )  # fmt: skip
+        return url
 
     def require(self) -> None:
         try:
@@ -233,7 +258,7 @@ def _head(blob: storage.Blob) -> Head:
 
 
 def _credentials(options: Options) -> Any:
-    """None: as Google's tools find them."""
+    """Those that are configured, else those that Google's tools find. Raises ConfigError."""
     if options.anonymous:
         return AnonymousCredentials()
     try:
@@ -241,6 +266,14 @@ def _credentials(options: Options) -> Any:
             return Credentials.from_service_account_info(json.loads(options.credentials.reveal()))
         if options.credentials_file is not None:
             return Credentials.from_service_account_file(str(options.credentials_file))
-    except (ValueError, OSError) as error:
-        raise ConfigError("the credentials of the gcs store are not those of a service account") from error
-    return None
+        found, _ = google.auth.default(scopes=storage.Client.SCOPE)
+    except OSError as error:
+        raise ConfigError(
+            f"the credentials of the gcs store cannot be read: {options.credentials_file}: {error.strerror}"
+        ) from error
+    except (ValueError, GoogleAuthError) as error:
+        what = "are not those of a service account"
+        if options.credentials is None and options.credentials_file is None:
+            what = "are not configured, nor found where Google's tools look; anonymous: true asks with none"
+        raise ConfigError(f"the credentials of the gcs store {what}") from error
+    return found

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import calendar
 import contextlib
+import hashlib
+import hmac
 import io
 import queue
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit
 
 from swiftclient.client import Connection
 from swiftclient.exceptions import ClientException
@@ -47,6 +50,7 @@ _IDLE: Final = 8
 @dataclass(frozen=True, slots=True)
 class Options:
     """Settings of a Swift store. `auth_version`: 1 (TempAuth: user and password), 2 or 3 (Keystone: also a project).
+    `temp_url_key`: the key that the account or the container has for temporary URLs (TempURL); without it none are made.
     The others as in `s3`.
     """
 
@@ -59,6 +63,7 @@ class Options:
     user_domain: str = "Default"
     project_domain: str = "Default"
     region: str = ""
+    temp_url_key: Secret | None = None
     prefix: str = ""
     attempts: int = 4
     timeout_seconds: float = 30.0
@@ -66,17 +71,23 @@ class Options:
 
 
 class OpenstackSwift(Remote):
-    """Takes chunks, keeps descriptions, reports space where the container or the account has a quota."""
+    """Takes chunks, keeps descriptions, reports space where the container or the account has a quota; signs URLs if it has
+    a key for that.
+    """
 
     client: _Client
 
     def __init__(self, options: Options, *, store_id: str = "openstack_swift") -> None:
+        client = _Client(options, store_id)
         super().__init__(
-            _Client(options, store_id),
-            store_id=store_id,
-            prefix=options.prefix,
-            expected_uuid=options.expected_uuid,
+            client, store_id=store_id, prefix=options.prefix, expected_uuid=options.expected_uuid
         )
+        if options.temp_url_key is not None:
+            self.sign_url = self._sign_url
+
+    def _sign_url(self, key: str, *, seconds: int) -> str:
+        """A URL that anyone may read the blob with, for so long."""
+        return self.client.sign(self.name_of(key), seconds)
 
     def space(self) -> Space | None:
         return self.client.space()
@@ -174,6 +185,19 @@ class _Client:
                 connection.delete_object(self._container, name)
         except BlobNotFound:
             self.require()
+
+    def sign(self, name: str, seconds: int) -> str:
+        key = self._options.temp_url_key
+        assert key is not None, "without a key there is no power to sign"
+        with self._connected(name) as connection:
+            if not connection.url:  # it has not asked for anything yet
+                connection.url, connection.token = connection.get_auth()
+            service = urlsplit(connection.url)
+        path = f"{service.path}/{self._container}/{name}"
+        expires = int(time.time()) + seconds
+        text = f"GET\n{expires}\n{path}".encode()
+        signature = hmac.new(key.reveal().encode(), text, hashlib.sha256).hexdigest()
+        return f"{service.scheme}://{service.netloc}{quote(path)}?temp_url_sig={signature}&temp_url_expires={expires}"
 
     def require(self) -> None:
         try:
