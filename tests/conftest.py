@@ -13,6 +13,8 @@ from dolium.testing.powercut import compile_library
 from dolium.testing.server import LiveServer, Site
 from tests.logs import leaks
 
+pytest_plugins = ["tests.remote.emulators"]
+
 CI = os.environ.get("DOLIUM_CI") == "1"
 
 

@@ -25,7 +25,7 @@ class NotUpError(Exception):
 @contextlib.contextmanager
 def running(
     command: Sequence[str], port: int, folder: Path, environment: Mapping[str, str] | None = None
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program until the block ends; it begins when the port of this machine takes connections."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "output.log"
@@ -40,9 +40,10 @@ def running(
             if process.poll() is not None or time.monotonic() > deadline:
                 raise NotUpError(f"{command[0]}: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.05)
-        yield
+        yield process
     finally:
         if process.poll() is None:
+            os.killpg(process.pid, signal.SIGCONT)
             os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(5)

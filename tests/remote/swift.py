@@ -64,8 +64,8 @@ user_research_operator = {key} .admin .reseller_admin
 
 
 @contextlib.contextmanager
-def swift(folder: Path) -> Iterator[str]:
-    """The URL to authenticate at."""
+def swift(folder: Path) -> Iterator[tuple[str, int]]:
+    """The URL to authenticate at, and the process that answers."""
     folder.mkdir(parents=True, exist_ok=True)
     proxy, memcached, *ports = free_ports(2 + len(_KINDS))
     with contextlib.ExitStack() as stack:
@@ -91,9 +91,20 @@ def swift(folder: Path) -> Iterator[str]:
             )
         settings = folder / "proxy.conf"
         settings.write_text(_PROXY.format(port=proxy, folder=folder, memcached=memcached, key=KEY))
-        stack.enter_context(running([program("swift-proxy-server"), str(settings)], proxy, folder / "proxy"))
+        answering = stack.enter_context(
+            running([program("swift-proxy-server"), str(settings)], proxy, folder / "proxy")
+        )
         url = f"http://127.0.0.1:{proxy}/auth/v1.0"
-        connection = Connection(authurl=url, user=USER, key=KEY, auth_version="1")
-        connection.post_account({"X-Account-Meta-Temp-URL-Key": TEMP_URL_KEY})
-        connection.close()
-        yield url
+        with _connected(url) as connection:
+            connection.post_account({"X-Account-Meta-Temp-URL-Key": TEMP_URL_KEY})
+        yield url, answering.pid
+
+
+def make(url: str, container: str) -> None:
+    """Make a container, with a quota that it does not come to."""
+    with _connected(url) as connection:
+        connection.put_container(container, {"x-container-meta-quota-bytes": str(1 << 40)})
+
+
+def _connected(url: str) -> contextlib.closing[Connection]:
+    return contextlib.closing(Connection(authurl=url, user=USER, key=KEY, auth_version="1"))
