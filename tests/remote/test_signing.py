@@ -50,16 +50,12 @@ def test_gcs_signs_with_the_key_of_a_service_account() -> None:
 
 def test_what_gcs_signs_is_read(gcs_service: Service) -> None:
     """By fake-gcs-server, which looks at no signature, so what is seen here is that the address is right."""
-    plain = gcs_service.open()
+    gcs_service.make("signing")
+    plain = Gcs(gcs_service.options_of("signing"))
     assert unwrap(plain, SignsUrls) is None, "nobody signs for nobody"
     put(plain, "a/b+c=d é", b"bytes")
-    signing = Gcs(
-        Options(
-            plain.client._bucket.name,
-            endpoint=gcs_service.options.endpoint,
-            credentials=Secret(account().said),
-        )  # type: ignore[attr-defined]
-    )
+    credentials = Secret(account().said)
+    signing = Gcs(Options("signing", endpoint=gcs_service.options.endpoint, credentials=credentials))
     with urllib.request.urlopen(signing.sign_url("a/b+c=d é", seconds=60), timeout=10) as answer:
         assert answer.read() == b"bytes"
 

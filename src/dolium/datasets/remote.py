@@ -30,7 +30,14 @@ from typing import TYPE_CHECKING, Final
 from dolium.datasets.disk import DiskShelf
 from dolium.datasets.file_reader import FileReader
 from dolium.datasets.layout import remote_key
-from dolium.errors import BlobNotFound, DatasetInvalid, DatasetNotFound, StoreFull, StoreUnavailable
+from dolium.errors import (
+    BlobNotFound,
+    ConfigError,
+    DatasetInvalid,
+    DatasetNotFound,
+    StoreFull,
+    StoreUnavailable,
+)
 from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health
@@ -86,7 +93,10 @@ class RemoteShelf:
                     None if size is None else int(size * _LIMIT),
                     keep_writes=self._cache.cache_updated_data,
                 )
-                leaf = self._build()
+                try:
+                    leaf = self._build()
+                except ConfigError as error:  # as a store that is down: the others go on
+                    raise StoreUnavailable(self.store_id, f"{self.store_id}: {error.message}") from error
                 guarded = Guarded(leaf, self.store_id, Health())
                 self._live = (leaf, Cached(guarded, options, scope=self.store_id))
                 self._process = os.getpid()
@@ -305,7 +315,7 @@ class RemoteShelf:
         except BlobNotFound as error:
             raise DatasetNotFound(f"no file {error.key} in {self.store_id}") from error
         except StoreUnavailable as error:
-            if error.store_id == self.store_id:
+            if self.store_id in error.message:
                 raise
             raise StoreUnavailable(self.store_id, f"{self.store_id}: {error.message}") from error
         except ValueError as error:
