@@ -26,6 +26,7 @@ from dolium.testing.powers import (
     CopiesSuite,
     DescriptionsSuite,
     FilesSuite,
+    OriginSuite,
     PathsSuite,
     PlacesSuite,
     SpaceSuite,
@@ -164,19 +165,21 @@ def cached(tmp_path: Path) -> Iterator[Callable[..., Cached]]:
     check_accounts(tmp_path / "cache")
 
 
-class TestCachedDisk(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite):
+class TestCachedDisk(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite, OriginSuite):
     @pytest.fixture
     def store(self, disk: Callable[[], Disk], cached: Callable[..., Cached]) -> Cached:
         return cached(disk())
 
 
-class TestCachedMemoryAlwaysAsked(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite):
+class TestCachedMemoryAlwaysAsked(
+    StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite, OriginSuite
+):
     @pytest.fixture
     def store(self, cached: Callable[..., Cached]) -> Cached:
         return cached(Memory(), fresh_seconds=0.0, keep_writes=False)
 
 
-class TestCachedBySmallBlocks(StoreSuite, PathsSuite):
+class TestCachedBySmallBlocks(StoreSuite, PathsSuite, OriginSuite):
     """A far store without powers; most blobs are many blocks, and larger than what is fetched at once."""
 
     @pytest.fixture
@@ -184,7 +187,7 @@ class TestCachedBySmallBlocks(StoreSuite, PathsSuite):
         return cached(FailingStore(Memory()), block_bytes=1000, eager_bytes=5000, fresh_seconds=0.0)
 
 
-class TestCachedInLittleRoom(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite):
+class TestCachedInLittleRoom(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite, OriginSuite):
     """Most blobs are larger than the cache."""
 
     @pytest.fixture

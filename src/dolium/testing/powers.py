@@ -25,6 +25,7 @@ from dolium.stores.contract import (
     LocalFiles,
     LocalPaths,
     PutOptions,
+    ReadsOrigin,
     ReportsSpace,
     SignsUrls,
     TakesChunks,
@@ -41,6 +42,7 @@ __all__ = [
     "DeletesSuite",
     "DescriptionsSuite",
     "FilesSuite",
+    "OriginSuite",
     "PathsSuite",
     "PlacesSuite",
     "SignsSuite",
@@ -354,6 +356,22 @@ class SpaceSuite:
         assert 0 < space.free <= space.total
 
 
+class OriginSuite:
+    """ReadsOrigin."""
+
+    def test_the_blob_itself_is_read(self, store: BlobStore) -> None:
+        power = unwrap(store, ReadsOrigin)
+        assert power is not None
+        put(store, "a/b", b"bytes")
+        assert read_bytes(store, "a/b") == b"bytes"
+        with power.get_origin("a/b") as reader:
+            assert (reader.size, reader.read(), reader.read(1)) == (5, b"bytes", b"")
+        with pytest.raises(BlobNotFound):
+            power.get_origin("a/c")
+        with pytest.raises(ValueError, match="key"):
+            power.get_origin("../a")
+
+
 class PlacesSuite:
     """Places."""
 
@@ -427,6 +445,7 @@ SUITES: Final[Mapping[type, type]] = {
     LocalFiles: FilesSuite,
     LocalPaths: PathsSuite,
     Places: PlacesSuite,
+    ReadsOrigin: OriginSuite,
     ReportsSpace: SpaceSuite,
     SignsUrls: SignsSuite,
     TakesChunks: ChunksSuite,
