@@ -35,6 +35,7 @@ __all__ = [
     "ChecksBlobs",
     "CopiesWithin",
     "DeletesMany",
+    "KeepsCopies",
     "KeepsDescriptions",
     "LocalFiles",
     "LocalPaths",
@@ -268,6 +269,15 @@ class KeepsDescriptions(Protocol):
 
     def description(self, key: str) -> dict[str, str]:
         """Empty if the blob was put without one. Raises BlobNotFound."""
+        ...
+
+
+@runtime_checkable
+class KeepsCopies(Protocol):
+    """Has copies of blobs at hand, for when the blobs themselves are out of reach."""
+
+    def get_copy(self, key: str, *, range: ByteRange | None = None) -> BlobReader | None:  # noqa: A002 - as `get`
+        """As `get`, from a copy that is here and fresh, without asking anybody; None if there is none."""
         ...
 
 

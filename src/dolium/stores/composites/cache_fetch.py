@@ -87,6 +87,15 @@ class Fetcher:
                 self._index.note(name, info, now)
             return info, self._leased(info, WHOLE)
 
+    def here(self, key: str) -> tuple[BlobInfo, Lease] | None:
+        """As above, without asking the far store."""
+        with self._index.lock():
+            known = self._index.known(self.name(key))
+            if known is None or not 0 <= self._clock() - known.checked <= self._options.fresh_seconds:
+                return None
+            lease = self._shelf.lease(known.whole) if known.whole is not None else None
+            return None if lease is None else (replace(known.info, key=key), lease)
+
     def _leased(self, info: BlobInfo, block: int) -> Lease | None:
         """The file of the whole, or of one block, of just this blob, if it is here. Inside `index.lock`."""
         name = self.name(info.key)

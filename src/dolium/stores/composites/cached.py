@@ -115,6 +115,23 @@ class Cached(BlobStore):
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[BlobInfo]:
         return self.far.list(prefix, after=after)
 
+    def get_copy(self, key: str, *, range: ByteRange | None = None) -> BlobReader | None:  # noqa: A002 - as `get`
+        """Of whole copies only."""
+        check_key(key)
+        try:
+            found = self._fetcher.here(key)
+        except CacheBroken:
+            return None
+        if found is None:
+            return None
+        info, lease = found
+        try:
+            start, stop = range.resolve(info.size) if range else (0, info.size)
+        except BaseException:
+            lease.close()
+            raise
+        return LeaseReader([lease], size=info.size, start=start, stop=stop)
+
     def get_origin(self, key: str) -> BlobReader:
         """As `get`, of the far store itself."""
         return self.far.get(key)

@@ -2,7 +2,7 @@
 
 It refuses what the member's state forbids, asks nothing of a store whose breaker is open, and, if the member has a
 deadline, makes every call in threads of the member's own. A store that is down, hung, failing or offline raises
-StoreUnavailable, never anything else.
+StoreUnavailable, never anything else; what a cache before it has a copy of is read all the same, unless it is offline.
 
 A call that was given up at its deadline may still come to its end in the store: a put that raised StoreUnavailable
 leaves the old blob or the new one, and which of them is known when the store answers again.
@@ -35,6 +35,7 @@ from dolium.stores.contract import (
     BlockSums,
     ChecksBlobs,
     CopiesWithin,
+    KeepsCopies,
     KeepsDescriptions,
     LocalFiles,
     LocalPaths,
@@ -87,6 +88,7 @@ class Guarded(Layer):
         )
         self.local = child.local and self._threads is None
         self._chunks = unwrap(child, TakesChunks)
+        self._copies = unwrap(child, KeepsCopies)
         offer(self, [child])
         self._offer_checks(unwrap(child, ChecksBlobs))
         if (space := unwrap(child, ReportsSpace)) is not None:
@@ -113,7 +115,14 @@ class Guarded(Layer):
 
     def get(self, key: str, *, range: ByteRange | None = None) -> BlobReader:  # noqa: A002 - as the contract
         check_key(key)
-        return self._open(lambda: self.child.get(key, range=range))
+        self.require()
+        try:
+            return self._open(lambda: self.child.get(key, range=range))
+        except StoreUnavailable:
+            copy = self._copies.get_copy(key, range=range) if self._copies is not None else None
+            if copy is None:
+                raise
+            return copy
 
     def stat(self, key: str) -> BlobInfo:
         check_key(key)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from dolium.errors import (
     StoreUnavailable,
 )
 from dolium.stores.composites.breaker import Breaker
+from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health, HealthOptions, SpaceCache
 from dolium.stores.composites.placement import State
@@ -483,3 +485,28 @@ def test_a_store_that_opens_well_and_breaks_off_each_time_is_failing() -> None:
     with store.get("a") as reader, pytest.raises(StoreUnavailable):
         reader.read(10)
     assert store.stat("a").size == 100
+
+
+def test_what_is_at_hand_is_read_while_the_store_is_failing(tmp_path: Path) -> None:
+    far, clock = FailingStore(Memory()), Clock()
+    cached = Cached(far, CacheOptions(tmp_path, fresh_seconds=60.0, keep_writes=False), clock=clock)
+    store = Guarded(cached, "x", Health(options=OPTIONS, clock=clock))
+    for key in "ab":
+        put(store, key, key.encode() * 100)
+    assert read_bytes(store, "a") == b"a" * 100
+    far.fail("stat", DOWN, for_good=True)
+    for _ in range(4):
+        with pytest.raises(StoreUnavailable):
+            store.get("b")
+    assert store.failing
+    assert read_bytes(store, "a", range=ByteRange(90, None)) == b"a" * 10
+    with pytest.raises(RangeNotSatisfiable):
+        store.get("a", range=ByteRange(100, None))
+    store.health.state = State.OFFLINE
+    with pytest.raises(StoreUnavailable, match="offline"):
+        store.get("a")
+    store.health.state = State.ONLINE
+    clock.now += 61
+    with pytest.raises(StoreUnavailable):
+        store.get("a")
+    store.close()
