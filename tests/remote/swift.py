@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from swiftclient.client import Connection
@@ -69,14 +70,15 @@ def swift(folder: Path) -> Iterator[tuple[str, int]]:
     folder.mkdir(parents=True, exist_ok=True)
     proxy, memcached, *ports = free_ports(2 + len(_KINDS))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(
-            running(
-                [program("memcached"), "-u", "nobody", "-l", "127.0.0.1", "-p", str(memcached)],
-                memcached, folder / "memcached",
-            )
-        )  # fmt: skip
-        for kind, port in zip(_KINDS, ports, strict=True):
-            (folder / "devices" / "one").mkdir(parents=True, exist_ok=True)
+
+        def serve(kind: str, port: int, **said: object) -> subprocess.Popen[bytes]:
+            settings = folder / f"{kind}.conf"
+            text = _PROXY if kind == "proxy" else _SERVER
+            settings.write_text(text.format(kind=kind, port=port, folder=folder, **said))
+            command = [program(f"swift-{kind}-server"), str(settings)]
+            return stack.enter_context(running(command, port, folder / kind))
+
+        def ring(kind: str, port: int) -> None:
             builder = [program("swift-ring-builder"), str(folder / f"{kind}.builder")]
             for step in (
                 ["create", "4", "1", "1"],
@@ -84,16 +86,16 @@ def swift(folder: Path) -> Iterator[tuple[str, int]]:
                 ["rebalance"],
             ):
                 subprocess.run([*builder, *step], check=True, capture_output=True)
-            settings = folder / f"{kind}.conf"
-            settings.write_text(_SERVER.format(kind=kind, port=port, folder=folder))
-            stack.enter_context(
-                running([program(f"swift-{kind}-server"), str(settings)], port, folder / kind)
-            )
-        settings = folder / "proxy.conf"
-        settings.write_text(_PROXY.format(port=proxy, folder=folder, memcached=memcached, key=KEY))
-        answering = stack.enter_context(
-            running([program("swift-proxy-server"), str(settings)], proxy, folder / "proxy")
-        )
+
+        (folder / "devices" / "one").mkdir(parents=True)
+        command = [program("memcached"), "-u", "nobody", "-l", "127.0.0.1", "-p", str(memcached)]
+        stack.enter_context(running(command, memcached, folder / "memcached"))
+        with ThreadPoolExecutor() as pool:  # each step is a program that takes its second to start
+            list(pool.map(ring, _KINDS, ports))
+            starting = [pool.submit(serve, kind, port) for kind, port in zip(_KINDS, ports, strict=True)]
+            answering = pool.submit(serve, "proxy", proxy, memcached=memcached, key=KEY).result()
+            for one in starting:
+                one.result()
         url = f"http://127.0.0.1:{proxy}/auth/v1.0"
         with _connected(url) as connection:
             connection.post_account({"X-Account-Meta-Temp-URL-Key": TEMP_URL_KEY})
