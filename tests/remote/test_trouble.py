@@ -3,9 +3,11 @@
 import itertools
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,7 +17,7 @@ from google.api_core.exceptions import Forbidden
 
 from dolium.errors import BlobNotFound, StoreUnavailable
 from dolium.stores.contract import BlobStore, PutOptions
-from dolium.stores.leaves import gcs, webdav
+from dolium.stores.leaves import gcs, openstack_swift, webdav
 from dolium.stores.leaves.remote import Remote
 from dolium.stores.leaves.s3 import S3, Options
 from dolium.stores.stream import IterableReader
@@ -289,3 +291,39 @@ def test_a_folder_that_another_makes_in_the_same_moment_is_made(
     )
     with pytest.raises(StoreUnavailable, match="500"):
         put(store, "another/b", b"x")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # within swiftclient
+def test_a_keystone_that_refuses_says_so() -> None:
+    """Keystone itself is not in CI; this is all of it that a refusal takes."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(401, b"{}")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self._answer(401, b'{"error": {"code": 401, "message": "no", "title": "Unauthorized"}}')
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = openstack_swift.OpenstackSwift(
+            openstack_swift.Options(
+                "galaxy", f"http://127.0.0.1:{server.server_port}/v3", "galaxy", Secret("wrong"), project="research",
+                attempts=1,
+            )
+        )  # fmt: skip
+        with pytest.raises(StoreUnavailable, match="refuses our credentials"):
+            store.stat("a")
+        store.close()
+        server.shutdown()

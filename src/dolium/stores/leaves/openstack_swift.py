@@ -295,7 +295,13 @@ class _Client:
                 raise BlobNotFound(name) from error
             if status in {413, 507}:
                 raise StoreFull("the store takes no blob of this size") from error
-            if status in {401, 403} or "Unauthorized" in type(error).__name__:
+            # Keystone's own errors are what the client's came of; it gives them no status.
+            came_of = type(error.__context__).__name__
+            if came_of == "EndpointNotFound":
+                raise StoreUnavailable(
+                    self._store_id, "the cloud has no object store for this project and region"
+                ) from error
+            if status in {401, 403} or came_of == "Unauthorized":
                 raise StoreUnavailable(
                     self._store_id, "the store's service refuses our credentials"
                 ) from error
