@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from dolium.stores.composites.cache_index import CacheBroken
+from dolium.stores.composites.cache_database import CacheBroken
 from dolium.stores.composites.key_locks import KeyLocks
 
 if TYPE_CHECKING:

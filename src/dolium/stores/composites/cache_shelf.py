@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from dolium.stores.composites.cache_index import FILLING, OLD, READY, CacheBroken, CacheIndex, Entry
+from dolium.stores.composites.cache_database import CacheBroken
+from dolium.stores.composites.cache_index import FILLING, OLD, READY, CacheIndex, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,6 +112,17 @@ class Shelf:
                 if not _is_as_made(status, entry):
                     found.append((entry, status))
         return max(found, key=lambda one: one[1].st_mtime_ns, default=None)
+
+    def settle(self, key: str) -> None:
+        """What was written to files of a key so far is of no account: its blob was put or deleted after that. Inside
+        `index.lock`.
+        """
+        for entry in self.index.given(key):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(self.path(entry))
+                if not _is_as_made(status, entry):
+                    self.index.set_state(entry, OLD)
+                    self.index.resize(entry, status.st_size, status.st_mtime_ns)
 
     def fill(self, key: str, block: int, size: int | None) -> Filling | None:
         """A file to be written; None if there is no room for it, and none can be made.
@@ -280,6 +292,7 @@ class Filling:
                 current = index.epoch(entry.key) == self.epoch
                 if of_put:
                     index.change(entry.key)
+                    shelf.settle(entry.key)
                 if index.resize(entry, self.written, written_ns) is None:  # somebody has begun the cache anew
                     os.unlink(shelf.path(entry))  # noqa: PTH108 - paths are text here
                     current = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dolium.stores.composites.cache_index import CacheBroken
+from dolium.stores.composites.cache_database import CacheBroken
 from dolium.stores.contract import BlobReader, BlobWriter
 from dolium.stores.transfer import PIECE
 

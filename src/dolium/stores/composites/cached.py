@@ -13,7 +13,7 @@
 * Freshness: what was asked of the far store is believed for `fresh_seconds`; then it is asked again for size and time.
   What processes with this folder put or delete is never served stale, not even for that time.
 * A path that was given out is for reading. Whoever writes to it all the same has a file of his own from then on: it is
-  served to nobody, and stays for `pin_seconds`; `put_edited` sends it.
+  served to nobody, and stays for `pin_seconds`; `put_edited` sends it, unless the blob was put or deleted here since.
 * Files that vanish, all of them or the whole folder, processes that are killed, an index that is damaged: what is lost
   is fetched again. A cache that cannot be used at all is passed by for reads; for writes it is StoreUnavailable, for
   its other users could not be told.
@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from dolium.errors import StoreFull, StoreUnavailable
+from dolium.stores.composites.cache_database import CacheBroken
 from dolium.stores.composites.cache_fetch import CacheOptions, Fetcher, Replaced
-from dolium.stores.composites.cache_index import WHOLE, CacheBroken
+from dolium.stores.composites.cache_index import WHOLE
 from dolium.stores.composites.cache_shelf import Shelf
 from dolium.stores.composites.cache_streams import CachedWriter, CopyingBody, LeaseReader
 from dolium.stores.composites.powers import offer
@@ -189,8 +190,10 @@ class Cached(BlobStore):
         self._change(key)
         try:
             self.far.delete(key)
-        finally:
+        except BaseException:
             self._change(key)
+            raise
+        self._change(key, done=True)
 
     def close(self) -> None:
         self._shelf.close()
@@ -222,9 +225,11 @@ class Cached(BlobStore):
 
     # How it goes about writing.
 
-    def _change(self, key: str) -> None:
+    def _change(self, key: str, *, done: bool = False) -> None:
         with self._index.lock():
             self._index.change(self._fetcher.name(key))
+            if done:
+                self._shelf.settle(self._fetcher.name(key))
 
     def _begin(self, key: str, options: PutOptions) -> Filling | None:
         """What is here is old from now on. A file for the copy, if one shall stay and there is room."""
@@ -248,5 +253,5 @@ class Cached(BlobStore):
             if lease is not None:
                 lease.close()
                 return info
-        self._change(key)
+        self._change(key, done=True)
         return info

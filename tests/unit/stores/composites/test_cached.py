@@ -701,3 +701,41 @@ def test_an_edit_that_cannot_be_put_is_not_lost(make: Make, far: Far) -> None:
     assert read_bytes(store, "a") == b"remote"
     assert store.put_edited("a") is not None
     assert read_bytes(far.memory, "a") == b"edited"
+
+
+@pytest.mark.parametrize("keep_writes", [True, False])
+def test_an_edit_is_of_no_account_once_the_blob_was_put_or_deleted(
+    make: Make, far: Far, keep_writes: bool
+) -> None:
+    store, other = make(keep_writes=keep_writes), make()
+    put(store, "a", b"remote")
+    path = store.local_path("a")
+    _edit(path, b"edited")
+    with path.open("rb") as body:
+        store.put("a", body)  # as who names the path itself
+    put(other, "a", b"newer")
+    assert store.put_edited("a") is None
+    _edit(path, b"edited again")
+    put(store, "a", b"newest")
+    assert store.put_edited("a") is None
+    _edit(path, b"and again")
+    far.fail("put", DOWN)
+    with pytest.raises(StoreUnavailable):
+        put(store, "a", b"never")
+    assert store.put_edited("a") is not None, "nothing came of that"
+    assert read_bytes(other, "a") == b"and again"
+    _edit(path, b"for the last time")
+    store.delete("a")
+    assert store.put_edited("a") is None
+    with pytest.raises(BlobNotFound):
+        other.stat("a")
+
+
+def test_a_file_that_was_moved_over_a_path_is_an_edit(make: Make, tmp_path: Path) -> None:
+    store = make()
+    put(store, "a", b"remote")
+    (tmp_path / "other").write_bytes(b"edited")
+    (tmp_path / "other").replace(store.local_path("a"))
+    assert read_bytes(store, "a") == b"remote"
+    assert store.put_edited("a") is not None
+    assert read_bytes(store, "a") == b"edited"
