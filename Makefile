@@ -25,7 +25,7 @@ serve: $(VENV)/.runs
 	@exec $(BIN)/python -m dolium serve $(ARGS)
 
 # Tests that need no server, or one that is left in peace, run on both cores; those that kill, hang and time follow.
-APART := tests/clients tests/contract tests/fuzz tests/galaxy tests/house tests/s3 tests/unit
+APART := tests/clients tests/contract tests/fuzz tests/galaxy tests/house tests/remote tests/s3 tests/unit
 
 test: $(VENV)/.develops
 ifeq ($(ARGS),)
