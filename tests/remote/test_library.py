@@ -377,6 +377,7 @@ def test_settings_that_make_no_store_are_told_as_a_store_that_is_down(tmp_path: 
     dataset = kit.Dataset(1)
     store.create(dataset)
     assert dataset.object_store_id == "near"
+    assert 0 < store.get_store_usage_percent() < 100
     with pytest.raises(StoreUnavailable, match=r"^far: .*/absent.json"):
         store.exists(kit.Dataset(2))
     store.shutdown()
@@ -391,6 +392,7 @@ def test_a_service_that_hangs_is_down_and_comes_back(far: Far) -> None:
     with far.service.hung():
         assert impatient.get_data(kept) == b"bytes", "it is here, and was looked at a moment ago"
         assert Path(path).read_text() == "bytes"
+        assert 0 <= impatient.get_store_usage_percent() <= 100
         for verb in (
             lambda: impatient.exists(absent),
             lambda: impatient.update_from_file(kept, file_name=write(far.folder / "y", "newer")),

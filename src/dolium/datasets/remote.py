@@ -41,7 +41,7 @@ from dolium.errors import (
 from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health
-from dolium.stores.contract import PutOptions, ReportsSpace, SignsUrls, unwrap
+from dolium.stores.contract import PutOptions, SignsUrls, unwrap
 from dolium.stores.registry import LEAVES
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ class RemoteShelf:
         self._writing = f"{self._folder}/writing/{store_id}"
         self._lock = Lock()  # guards the two below
         self._process = 0
-        self._live: tuple[BlobStore, Cached] | None = None
+        self._live: tuple[Guarded, Cached] | None = None
 
-    def _stores(self) -> tuple[BlobStore, Cached]:
-        """(the leaf, the cache before it)."""
+    def _stores(self) -> tuple[Guarded, Cached]:
+        """(the leaf, behind its breaker; the cache before it)."""
         live = self._live
         if live is not None and self._process == os.getpid():
             return live
@@ -98,7 +98,7 @@ class RemoteShelf:
                 except ConfigError as error:  # as a store that is down: the others go on
                     raise StoreUnavailable(self.store_id, f"{self.store_id}: {error.message}") from error
                 guarded = Guarded(leaf, self.store_id, Health())
-                self._live = (leaf, Cached(guarded, options, scope=self.store_id))
+                self._live = (guarded, Cached(guarded, options, scope=self.store_id))
                 self._process = os.getpid()
             return self._live
 
@@ -156,13 +156,17 @@ class RemoteShelf:
             return self._stores()[1].get(key, range=wanted)
 
     def url(self, dataset: DatasetId, at: Address, seconds: int) -> str | None:
-        signer = unwrap(self._stores()[0], SignsUrls)
+        signer = unwrap(self._stores()[0].child, SignsUrls)
         with self._asking():
             return None if signer is None else signer.sign_url(self._key(dataset, at), seconds=seconds)
 
     def space(self) -> Space | None:
-        power = unwrap(self._stores()[0], ReportsSpace)
-        return None if power is None else power.space()
+        """As it was a moment ago; None also if the store is down."""
+        try:
+            known = self._stores()[0].health.space
+        except StoreUnavailable:
+            return None
+        return None if known is None else known.space()
 
     # Writes.
 
@@ -212,7 +216,7 @@ class RemoteShelf:
 
     def probe(self) -> None:
         with self._asking():
-            next(self._stores()[0].list("000/dataset_0.dat"), None)
+            next(self._stores()[0].child.list("000/dataset_0.dat"), None)
 
     def cache_target(self) -> CacheTarget | None:
         """What Galaxy's cleaners may do with as they like: the cache keeps its own limit, and needs none of them."""
