@@ -113,6 +113,7 @@ def service(
         service.client.create_bucket(Bucket="data")
         yield service
         assert service.cli("store", "orphans") == []
+        service.cli("check-data", "--read")
         service.require_all()
 
 

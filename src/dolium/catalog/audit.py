@@ -233,7 +233,8 @@ FROM objects WHERE {_where("objects", "blob_key")}
 UNION ALL SELECT manifest, 'note', NULL, NULL, '', sequence, bucket_id, key
 FROM objects WHERE {_where("objects", "manifest")}
 UNION ALL SELECT parts.blob_key, 'part', parts.size, parts.etag,
-       CASE WHEN parts.checksum = '' THEN '' ELSE uploads.algorithm || ' FULL_OBJECT ' || parts.checksum END, NULL,
+       CASE WHEN parts.checksum = '' OR coalesce(uploads.algorithm, '') = '' THEN ''
+            ELSE uploads.algorithm || ' FULL_OBJECT ' || parts.checksum END, NULL,
        uploads.bucket_id, uploads.key
 FROM parts LEFT JOIN uploads ON uploads.id = parts.upload WHERE {_where("parts", "blob_key")}
 UNION ALL SELECT blob_key, 'shared', NULL, NULL, '', refs, NULL, NULL

@@ -76,6 +76,14 @@ def test_what_a_crash_left_is_told_and_is_no_problem(run: Run, data: Path) -> No
     assert ran.out.endswith("all is well: 1 orphan, 1 temporary\n")
 
 
+def test_parts_with_checksums_of_which_the_upload_says_nothing(run: Run, data: Path) -> None:
+    """As boto3 sends them: what algorithm they are of is not known any more, and their ETag is held against the bytes."""
+    test_checker.run(data, "UPDATE uploads SET algorithm = '', type = '' WHERE id = 1")
+    test_checker.run(data, "UPDATE parts SET checksum = 'AAAAAA==' WHERE upload = 1")
+    ran = run("check-data", "--read")
+    assert (ran.code, ran.err) == (0, "")
+
+
 def test_where_it_cannot_look_it_says_so(run: Run, data: Path, tmp_path: Path) -> None:
     (data / "store" / ".dolium-store.json").unlink()
     ran = run("check-data")
