@@ -116,13 +116,10 @@ class Guarded(Layer):
     def get(self, key: str, *, range: ByteRange | None = None) -> BlobReader:  # noqa: A002 - as the contract
         check_key(key)
         self.require()
-        try:
-            return self._open(lambda: self.child.get(key, range=range))
-        except StoreUnavailable:
-            copy = self._copies.get_copy(key, range=range) if self._copies is not None else None
-            if copy is None:
-                raise
+        # What is at hand says nothing of the store, neither that it answers nor that it does not.
+        if self._copies is not None and (copy := self._copies.get_copy(key, range=range)) is not None:
             return copy
+        return self._open(lambda: self.child.get(key, range=range))
 
     def stat(self, key: str) -> BlobInfo:
         check_key(key)
