@@ -257,11 +257,14 @@ class RemoteShelf:
         with open(source, "rb") as body, self._asking():
             self._stores()[1].put(key, body, options=PutOptions(size=os.fstat(body.fileno()).st_size))
 
-    def _pinned(self, key: str) -> Path:
+    def _pinned(self, key: str, link: str = "") -> Path:
+        """The file of the cache; `link`: a further name that it gets."""
         for _ in range(_ROUNDS):
             try:
                 path = self._stores()[1].local_path(key)
                 path.chmod(0o444)
+                if link:
+                    self._link(path, link)
             except StoreFull as error:
                 raise StoreFull(
                     f"{key} of {self.store_id} does not fit into the cache, so it has no path here; it can be streamed"
@@ -284,7 +287,7 @@ class RemoteShelf:
                 if not path.startswith(f"{root}/") or os.path.normpath(path) != path:
                     raise DatasetInvalid(f"{name!r} in {self.store_id} would lie outside of its folder")
                 wanted.add(path)
-                self._link(self._pinned(name), path)
+                self._pinned(name, path)
         for folder, _, files in os.walk(root):
             for one in files:
                 if f"{folder}/{one}" not in wanted:
