@@ -64,6 +64,7 @@ class CacheDatabase:
         self._folder = folder
         self._on_open = on_open
         self._is_fresh = False  # whether that is still to be done
+        self._is_damaged = False  # whether it is to be begun anew
         self._looked_at = (f"{folder}/lock", f"{folder}/index.sqlite")
         self._places: tuple[int, ...] | None = None  # which files were opened
         self._pid = 0
@@ -81,6 +82,8 @@ class CacheDatabase:
         self._be_here()
         with self._thread_lock:
             try:
+                if self._is_damaged and self._depth == 0:
+                    self.renew()
                 self._enter()
                 try:
                     self._greet()
@@ -90,6 +93,9 @@ class CacheDatabase:
                     raise
                 self._leave("COMMIT")
             except (sqlite3.Error, OSError) as error:
+                self._is_damaged |= (
+                    type(error) is sqlite3.DatabaseError
+                )  # what is no more than locked is a subclass
                 raise CacheBroken("cache", "the cache cannot be used") from error
 
     def close(self) -> None:
@@ -113,6 +119,7 @@ class CacheDatabase:
                     Path(self._folder, name).unlink(missing_ok=True)
                 self._database = self._connect()
             self._lock_file, self._places, self._is_fresh = os.dup(lock), self._look(), True
+            self._is_damaged = False
 
     def is_sound(self) -> bool:
         return self._all("PRAGMA quick_check(1)") == [("ok",)]

@@ -596,6 +596,24 @@ def test_a_range_behind_the_end_is_refused_and_leaks_nothing(make: Make) -> None
 # A cache that an administrator removes while it is used.
 
 
+def test_an_index_that_is_damaged_while_it_is_used_is_begun_anew(
+    make: Make, far: Far, tmp_path: Path
+) -> None:
+    store, other = make(), make()
+    put(store, "a", b"bytes")
+    with (tmp_path / "cache/index.sqlite").open("r+b") as index:
+        index.write(b"no database at all" * 1000)
+    for one in (store, other):
+        assert read_bytes(one, "a") == b"bytes"
+        assert read_bytes(one, "a") == b"bytes"
+    put(store, "b", b"more")
+    far.forget()
+    for one in (store, other):
+        assert read_bytes(one, "b") == b"more"
+        assert one.local_path("a").read_bytes() == b"bytes"
+    assert far.calls == {}
+
+
 @pytest.mark.parametrize("what", ["", "files", "index.sqlite", "lock", "flights"])
 def test_what_is_removed_by_hand_is_made_again(make: Make, far: Far, tmp_path: Path, what: str) -> None:
     """Also for another that shares the folder: they do not part ways."""
