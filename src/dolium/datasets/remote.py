@@ -5,6 +5,8 @@
     CACHE/paths/ID/000/dataset_24_files/    folders that were given out
     CACHE/writing/ID/000/dataset_24.dat     a file that a job fills
 
+CACHE is one of several folders (`dirs`) if the configuration says so: all files of one dataset are in the same one.
+
 * The path of a dataset with content is for reading: its file stays in the cache for a day, whoever else needs room. To
   change a dataset, give `update` a file.
 * The path of an empty one is for a job to fill; until `update` without a source has sent it, what is in it is what the
@@ -13,6 +15,8 @@
 * A folder is fetched whole each time it is asked for. A file that finds no room in the cache has no path here, which
   StoreFull says; it can be streamed all the same.
 * Further folders, `job_work` and `temp`, are on this machine.
+* A job's file is found in whatever folder it was begun, so that another list of folders, or other weights, cost fetches
+  and nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -33,6 +38,7 @@ from dolium.errors import BlobNotFound, DatasetInvalid, DatasetNotFound, StoreFu
 from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health
+from dolium.stores.composites.shards import Shards
 from dolium.stores.contract import PutOptions, ReportsSpace, SignsUrls, unwrap
 from dolium.stores.registry import LEAVES
 
@@ -47,6 +53,15 @@ __all__ = ["RemoteShelf"]
 
 _LIMIT: Final = 0.9  # of the cache's size, as in Galaxy
 _GIGABYTE: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """One of those of a cache, with the names that stand above."""
+
+    root: str
+    paths: str
+    writing: str
 
 
 class RemoteShelf:
@@ -64,29 +79,40 @@ class RemoteShelf:
         self._build = build
         self._cache = cache
         self._local = local
-        self._folder = os.path.abspath(cache.path)
-        self._paths = f"{self._folder}/paths/{store_id}"
-        self._writing = f"{self._folder}/writing/{store_id}"
+        roots = [os.path.abspath(one.path) for one in cache.shards]
+        self._folders = [
+            _Folder(root, f"{root}/paths/{store_id}", f"{root}/writing/{store_id}") for root in roots
+        ]
+        self._shards = Shards(roots, [one.weight for one in cache.shards])
         self._lock = Lock()  # guards the two below
         self._process = 0
-        self._live: tuple[BlobStore, Cached] | None = None
+        self._live: tuple[BlobStore, list[Cached]] | None = None
 
-    def _stores(self) -> tuple[BlobStore, Cached]:
-        """(the leaf, the cache before it)."""
+    def _folder(self, dataset: DatasetId) -> _Folder:
+        return self._folders[self._shards.of(str(dataset))]
+
+    def _cached(self, dataset: DatasetId) -> Cached:
+        return self._stores()[1][self._shards.of(str(dataset))]
+
+    def _stores(self) -> tuple[BlobStore, list[Cached]]:
+        """(the leaf, the caches before it, one in each folder)."""
         live = self._live
         if live is not None and self._process == os.getpid():
             return live
         with self._lock:
             if self._live is None or self._process != os.getpid():
-                size = self._cache.size_bytes
-                options = CacheOptions(
-                    Path(self._folder, "blobs"),
-                    None if size is None else int(size * _LIMIT),
-                    keep_writes=self._cache.cache_updated_data,
-                )
+                sizes = [one.size_bytes for one in self._cache.shards]
+                every = [
+                    CacheOptions(
+                        Path(folder.root, "blobs"),
+                        None if size is None else int(size * _LIMIT),
+                        keep_writes=self._cache.cache_updated_data,
+                    )
+                    for folder, size in zip(self._folders, sizes, strict=True)
+                ]
                 leaf = self._build()
                 guarded = Guarded(leaf, self.store_id, Health())
-                self._live = (leaf, Cached(guarded, options, scope=self.store_id))
+                self._live = (leaf, [Cached(guarded, one, scope=self.store_id) for one in every])
                 self._process = os.getpid()
             return self._live
 
@@ -101,13 +127,13 @@ class RemoteShelf:
         key = self._key(dataset, at)
         if at.dir_only:
             with self._asking():
-                return None if next(self._stores()[1].list(key), None) is None else 0
-        written = self._written(key)
+                return None if next(self._cached(dataset).list(key), None) is None else 0
+        written = self._written(dataset, key)
         if written is not None:
-            return written
+            return written[1]
         try:
             with self._asking():
-                return self._stores()[1].stat(key).size
+                return self._cached(dataset).stat(key).size
         except DatasetNotFound:
             return None
 
@@ -116,37 +142,60 @@ class RemoteShelf:
             return self._local.path(dataset, at, fetch=fetch)
         key = self._key(dataset, at)
         if at.dir_only:
-            return self._fetch_folder(key) if fetch else f"{self._paths}/{key}".rstrip("/")
-        if self._written(key) is not None:
-            return f"{self._writing}/{key}"
+            paths = self._folder(dataset).paths
+            return self._fetch_folder(dataset, key) if fetch else f"{paths}/{key}".rstrip("/")
+        if (written := self._written(dataset, key)) is not None:
+            return written[0]
         if not fetch:
             return self.construct(dataset, at, local=True)
         with self._asking():
-            if self._stores()[1].stat(key).size == 0:
-                return self._begin(key)
-            return str(self._pinned(key))
+            if self._cached(dataset).stat(key).size == 0:
+                return self._begin(dataset, key)
+            return str(self._pinned(dataset, key))
+
+    def at_hand(self, dataset: DatasetId, at: Address) -> bool:
+        if at.base_dir:
+            return self._local.at_hand(dataset, at)
+        key = self._key(dataset, at)
+        if self._written(dataset, key) is not None:
+            return True
+        with self._asking():
+            return self._cached(dataset).holds(key)
 
     def construct(self, dataset: DatasetId, at: Address, *, local: bool = False) -> str:
         if at.base_dir:
             return self._local.construct(dataset, at)
         key = self._key(dataset, at)
-        return f"{self._paths if at.dir_only else self._writing}/{key}".rstrip("/") if local else key
+        if not local:
+            return key
+        folder = self._folder(dataset)
+        return f"{folder.paths if at.dir_only else folder.writing}/{key}".rstrip("/")
 
     def open(self, dataset: DatasetId, at: Address, wanted: ByteRange | None) -> BlobReader:
         if at.base_dir:
             return self._local.open(dataset, at, wanted)
         key = self._key(dataset, at)
-        if (size := self._written(key)) is not None:
+        if (written := self._written(dataset, key)) is not None:
+            path, size = written
             start, stop = wanted.resolve(size) if wanted else (0, size)
-            descriptor = os.open(f"{self._writing}/{key}", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             return FileReader(descriptor, self.store_id, size, start, stop)
         with self._asking():
-            return self._stores()[1].get(key, range=wanted)
+            return self._cached(dataset).get(key, range=wanted)
 
-    def url(self, dataset: DatasetId, at: Address, seconds: int) -> str | None:
+    def url(
+        self, dataset: DatasetId, at: Address, seconds: int, *, disposition: str = "", media_type: str = ""
+    ) -> str | None:
         signer = unwrap(self._stores()[0], SignsUrls)
+        if signer is None:
+            return None
         with self._asking():
-            return None if signer is None else signer.sign_url(self._key(dataset, at), seconds=seconds)
+            return signer.sign_url(
+                self._key(dataset, at),
+                seconds=seconds,
+                content_disposition=disposition,
+                content_type=media_type,
+            )
 
     def space(self) -> Space | None:
         power = unwrap(self._stores()[0], ReportsSpace)
@@ -161,7 +210,7 @@ class RemoteShelf:
             return  # a folder is there as soon as a file in it is
         elif self.size(dataset, at) is None:
             with self._asking():
-                self._stores()[1].put(self._key(dataset, at), _Nothing(), options=PutOptions(size=0))
+                self._cached(dataset).put(self._key(dataset, at), _Nothing(), options=PutOptions(size=0))
 
     def update(
         self, dataset: DatasetId, at: Address, source: str | None, *, create: bool, keep_links: bool
@@ -173,75 +222,94 @@ class RemoteShelf:
         here = self.size(dataset, at)
         if here is None and not create:
             raise DatasetNotFound(f"no file {key} in {self.store_id}")
-        written = f"{self._writing}/{key}"
-        if source is None and self._written(key) is None:
-            if here is None:
-                self.create(dataset, at)
-            return  # nobody has written to a path of ours
-        self._send(key, written if source is None else source)
-        _remove(written)
+        written = self._written(dataset, key)
+        if source is None:
+            if written is None:
+                if here is None:
+                    self.create(dataset, at)
+                return  # nobody has written to a path of ours
+            source = written[0]
+        self._send(dataset, key, source)
+        self._forget(key)
 
     def delete(self, dataset: DatasetId, at: Address, *, entire_dir: bool) -> bool:
         if at.base_dir:
             return self._local.delete(dataset, at, entire_dir=entire_dir)
         if entire_dir and (at.extra_dir or at.obj_dir):
-            return self._delete_folder(remote_key(dataset, at).rpartition("/")[0] + "/")
+            return self._delete_folder(dataset, remote_key(dataset, at).rpartition("/")[0] + "/")
         if self.size(dataset, at) is None:
             return False
         key = self._key(dataset, at)
         if at.dir_only:
             raise DatasetInvalid(f"{key} is a folder; entire_dir deletes one that has a name of its own")
         with self._asking():
-            self._stores()[1].delete(key)
-        _remove(f"{self._writing}/{key}")
+            self._cached(dataset).delete(key)
+        self._forget(key)
         return True
 
     def probe(self) -> None:
         with self._asking():
             next(self._stores()[0].list("000/dataset_0.dat"), None)
 
-    def cache_target(self) -> CacheTarget | None:
+    def cache_targets(self) -> list[CacheTarget]:
         """What Galaxy's cleaners may do with as they like: the cache keeps its own limit, and needs none of them."""
-        size = self._cache.size_bytes
-        return self._paths, -1 if size is None else size / _GIGABYTE, _LIMIT
+        sizes = [one.size_bytes for one in self._cache.shards]
+        return [
+            (folder.paths, -1 if size is None else size / _GIGABYTE, _LIMIT)
+            for folder, size in zip(self._folders, sizes, strict=True)
+        ]
 
     def start(self) -> None:
         self._local.start()
-        for folder, _, names in os.walk(self._paths):
-            for name in names:
-                path = f"{folder}/{name}"
-                if os.lstat(path).st_nlink == 1:  # the cache has let it go
-                    _remove(path)
+        for one in self._folders:
+            for folder, _, names in os.walk(one.paths):
+                for name in names:
+                    path = f"{folder}/{name}"
+                    if os.lstat(path).st_nlink == 1:  # the cache has let it go
+                        _remove(path)
 
     def close(self) -> None:
         live, self._live = self._live, None
         if live is not None and self._process == os.getpid():
-            live[1].close()
+            for cached in live[1]:
+                cached.close()
 
     # How.
 
-    def _written(self, key: str) -> int | None:
-        """How much a job has written to the path that it was given; None if there is none."""
-        try:
-            return os.stat(f"{self._writing}/{key}").st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise StoreUnavailable(self.store_id, f"the cache of {self.store_id} is down: {error}") from error
+    def _written(self, dataset: DatasetId, key: str) -> tuple[str, int] | None:
+        """The path that a job was given, and how much it has written there; None if there is none."""
+        first = self._folder(dataset)
+        for folder in (first, *(one for one in self._folders if one is not first)):
+            path = f"{folder.writing}/{key}"
+            try:
+                return path, os.stat(path).st_size
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise StoreUnavailable(
+                    self.store_id, f"the cache of {self.store_id} is down: {error}"
+                ) from error
+        return None
 
-    def _begin(self, key: str) -> str:
-        path = f"{self._writing}/{key}"
+    def _forget(self, key: str) -> None:
+        """What jobs have written is sent, or of no use any more."""
+        for folder in self._folders:
+            _remove(f"{folder.writing}/{key}")
+
+    def _begin(self, dataset: DatasetId, key: str) -> str:
+        path = f"{self._folder(dataset).writing}/{key}"
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
         return path
 
-    def _send(self, key: str, source: str) -> None:
+    def _send(self, dataset: DatasetId, key: str, source: str) -> None:
         with open(source, "rb") as body, self._asking():
-            self._stores()[1].put(key, body, options=PutOptions(size=os.fstat(body.fileno()).st_size))
+            size = os.fstat(body.fileno()).st_size
+            self._cached(dataset).put(key, body, options=PutOptions(size=size))
 
-    def _pinned(self, key: str) -> Path:
+    def _pinned(self, dataset: DatasetId, key: str) -> Path:
         try:
-            path = self._stores()[1].local_path(key)
+            path = self._cached(dataset).local_path(key)
         except StoreFull as error:
             raise StoreFull(
                 f"{key} of {self.store_id} does not fit into the cache, so it has no path here; it can be streamed"
@@ -249,20 +317,21 @@ class RemoteShelf:
         path.chmod(0o444)
         return path
 
-    def _fetch_folder(self, key: str) -> str:
+    def _fetch_folder(self, dataset: DatasetId, key: str) -> str:
         """All that is below, as a folder; what is there no more is removed."""
-        root = f"{self._paths}/{key}".rstrip("/")
+        paths = self._folder(dataset).paths
+        root = f"{paths}/{key}".rstrip("/")
         with self._asking():
-            names = [info.key for info in self._stores()[1].list(key)]
+            names = [info.key for info in self._cached(dataset).list(key)]
             if not names:
                 raise DatasetNotFound(f"no folder {key} in {self.store_id}")
             wanted = set()
             for name in names:
-                path = f"{self._paths}/{name}"
+                path = f"{paths}/{name}"
                 if not path.startswith(f"{root}/") or os.path.normpath(path) != path:
                     raise DatasetInvalid(f"{name!r} in {self.store_id} would lie outside of its folder")
                 wanted.add(path)
-                self._link(self._pinned(name), path)
+                self._link(self._pinned(dataset, name), path)
         for folder, _, files in os.walk(root):
             for one in files:
                 if f"{folder}/{one}" not in wanted:
@@ -281,13 +350,15 @@ class RemoteShelf:
         os.link(cached, fresh)
         os.replace(fresh, path)
 
-    def _delete_folder(self, key: str) -> bool:
+    def _delete_folder(self, dataset: DatasetId, key: str) -> bool:
+        cached = self._cached(dataset)
         with self._asking():
-            names = [info.key for info in self._stores()[1].list(key)]
+            names = [info.key for info in cached.list(key)]
             for name in names:
-                self._stores()[1].delete(name)
-                _remove(f"{self._writing}/{name}")
-        shutil.rmtree(f"{self._paths}/{key}".rstrip("/"), ignore_errors=True)
+                cached.delete(name)
+                self._forget(name)
+        for folder in self._folders:
+            shutil.rmtree(f"{folder.paths}/{key}".rstrip("/"), ignore_errors=True)
         return bool(names)
 
     @contextmanager
