@@ -10,14 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 
 from dolium.datasets.entry import build_object_store
 from dolium.datasets.layout import remote_key
 from dolium.datasets.store import ObjectStore
 from dolium.errors import DatasetNotFound, StoreFull, StoreUnavailable
-from dolium.testing.server import LiveServer, Site
+from dolium.testing.server import Site
 from dolium.values import ByteRange
 from galaxy import objectstore
 from tests.unit.datasets.kit import Dataset, defaults, write
@@ -39,27 +38,6 @@ SEED = """<?xml version="1.0"?>
     </backends>
 </object_store>
 """
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with LiveServer(tmp_path_factory.mktemp("server"), workers=1) as server:
-        yield server.http
-
-
-@pytest.fixture
-def bucket(site: Site) -> Iterator[Any]:
-    """Empty before each test."""
-    s3 = boto3.resource(
-        "s3", endpoint_url=site.url, aws_access_key_id=site.access_key, aws_secret_access_key=site.secret_key,
-        region_name=site.region,
-    )  # fmt: skip
-    bucket = s3.Bucket("galaxy")
-    bucket.create()
-    for one in bucket.objects.all():
-        one.delete()
-    yield bucket
-    s3.meta.client.close()
 
 
 def third(folder: Path, site: Site, size: float = 1) -> ObjectStore:
@@ -252,17 +230,6 @@ store.update_from_file(dataset, file_name=folder + "/source")
 objectstore.caching.reset_cache(store.cache_target)
 print(open(store.get_filename(dataset)).read())
 """
-
-
-@pytest.fixture(scope="module")
-def boto_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Galaxy's types generic_s3 and swift speak with. Nobody cares for it any more, and to import it disturbs the
-    imports of others, so it is in no environment but that of the process below.
-    """
-    folder = tmp_path_factory.mktemp("boto")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
-    subprocess.run([*install, "boto==2.49.0"], check=True, timeout=120)
-    return folder
 
 
 @pytest.mark.parametrize("kind", ["swift", "generic_s3"])

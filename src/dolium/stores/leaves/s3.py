@@ -11,6 +11,7 @@ Without an endpoint it is AWS; without keys the credentials come from where the 
 
 from __future__ import annotations
 
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class S3(ObjectService):
             attributes={"Storage-Class": options.storage_class} if options.storage_class else {},
         )
         client.creates = options.create_bucket
+        client.tls = _tls(options)
         if options.access_key and options.secret_key is not None:
             client.keys = _Keys(
                 options.access_key, options.secret_key, options.session_token, options.region or "us-east-1"
@@ -117,6 +119,7 @@ class _Keys:
 
 class _Client(ServiceClient):
     creates = False
+    tls: ssl.SSLContext | None = None
     keys: _Keys | None = None
 
     def sign_answer(self, url: str, name: str, seconds: int, headers: AnswerHeaders) -> str:
@@ -137,10 +140,20 @@ class _Client(ServiceClient):
         """Make the bucket, by a signed request: obstore has no call for it. A failure shows in what comes next."""
         request = urllib.request.Request(self.sign("", "PUT", 60), method="PUT")  # noqa: S310 - as configured
         try:
-            with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - as configured
+            with urllib.request.urlopen(request, timeout=30, context=self.tls):  # noqa: S310 - as configured
                 pass
         except (urllib.error.URLError, OSError):
             return
+
+
+def _tls(options: Options) -> ssl.SSLContext:
+    """Whom to trust, as obstore does."""
+    found = ssl.create_default_context()
+    if options.ca_file is not None:
+        found.load_verify_locations(options.ca_file)
+    if not options.verify_tls:
+        found.check_hostname, found.verify_mode = False, ssl.CERT_NONE
+    return found
 
 
 def _signed(url: str, seconds: int, headers: AnswerHeaders, keys: _Keys) -> str:
