@@ -5,22 +5,15 @@ connection to our service, with a certificate for that name.
 """
 
 import json
-import os
-import socket
-import socketserver
 import subprocess
 import sys
 import textwrap
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from dolium.datasets.layout import Address, remote_key
 from dolium.testing.server import LiveServer
-from tests.galaxy.conftest import AWS
+from tests.galaxy.conftest import AWS, Proxy
 
 KEY = remote_key(24, Address())
 
@@ -90,62 +83,10 @@ store.shutdown()
 """
 
 
-class _Proxy(socketserver.BaseRequestHandler):
-    """CONNECT, to our service whatever is asked for; `asked` has that."""
-
-    target: tuple[str, int]
-    asked: set[str]
-
-    def handle(self) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            received = self.request.recv(1)
-            if not received:
-                return
-            head += received
-        self.asked.add(head.split()[1].decode())
-        with socket.create_connection(self.target) as there:
-            self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            back = threading.Thread(target=_pump, args=(there, self.request), daemon=True)
-            back.start()
-            _pump(self.request, there)
-            back.join(10)
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
-
-
-@pytest.fixture
-def proxy(server: LiveServer) -> Iterator[tuple[int, set[str]]]:
-    """(port, what was asked for)."""
-    host, _, port = server.https.host.rpartition(":")
-    asked: set[str] = set()
-    handler = type("Handler", (_Proxy,), {"target": (host, int(port)), "asked": asked})
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as listening:
-        listening.daemon_threads = True
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        yield listening.server_address[1], asked
-        listening.shutdown()
-        thread.join(10)
-
-
-def run(code: str, folder: Path, server: LiveServer, port: int, **more: str) -> list[str]:
+def run(code: str, folder: Path, server: LiveServer, proxy: Proxy, **more: str) -> list[str]:
     """What it prints, in a process that knows the way to AWS by the proxy only."""
     site = server.https
-    environ = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    environ |= {
-        "https_proxy": f"http://127.0.0.1:{port}",
-        "KEY": site.access_key,
-        "SECRET": site.secret_key,
-        **more,
-    }
+    environ = {**proxy.environment(), "KEY": site.access_key, "SECRET": site.secret_key, **more}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(CONFIG + code), str(folder), str(site.ca_file)],
         env=environ, capture_output=True, text=True, timeout=60, check=False,
@@ -155,32 +96,26 @@ def run(code: str, folder: Path, server: LiveServer, port: int, **more: str) -> 
     return found
 
 
-def test_the_real_galaxy(
-    tmp_path: Path, server: LiveServer, bucket: Any, boto_2: Path, proxy: tuple[int, set[str]]
-) -> None:
-    port, asked = proxy
+def test_the_real_galaxy(tmp_path: Path, server: LiveServer, bucket: Any, boto_2: Path, proxy: Proxy) -> None:
     (tmp_path / "source").write_text("by Galaxy's aws_s3")
     more = {"PYTHONPATH": str(boto_2), "SSL_CERT_FILE": str(server.https.ca_file)}
-    text, url = run(GALAXY, tmp_path, server, port, **more)
+    text, url = run(GALAXY, tmp_path, server, proxy, **more)
     assert text == "by Galaxy's aws_s3"
     assert url.startswith(f"https://galaxy.{AWS}")
     assert bucket.Object(KEY).get()["Body"].read() == b"by Galaxy's aws_s3"
-    assert f"galaxy.{AWS}:443" in asked
+    assert f"galaxy.{AWS}:443" in proxy.asked
 
 
-def test_our_library(tmp_path: Path, server: LiveServer, bucket: Any, proxy: tuple[int, set[str]]) -> None:
-    port, asked = proxy
+def test_our_library(tmp_path: Path, server: LiveServer, bucket: Any, proxy: Proxy) -> None:
     (tmp_path / "source").write_text("by our aws_s3")
-    text, url = run(OURS, tmp_path, server, port)
+    text, url = run(OURS, tmp_path, server, proxy)
     assert text == "by our aws_s3"
     assert url == f"https://galaxy.{AWS}/{KEY}"
     assert bucket.Object(KEY).get()["Body"].read() == b"by our aws_s3"
-    assert asked == {f"galaxy.{AWS}:443"}
+    assert f"galaxy.{AWS}:443" in proxy.asked
 
 
-def test_our_library_makes_the_bucket(
-    tmp_path: Path, server: LiveServer, bucket: Any, proxy: tuple[int, set[str]]
-) -> None:
+def test_our_library_makes_the_bucket(tmp_path: Path, server: LiveServer, bucket: Any, proxy: Proxy) -> None:
     bucket.delete()
     (tmp_path / "source").write_text("in a bucket that was not there")
-    assert run(OURS, tmp_path, server, proxy[0])[0] == "in a bucket that was not there"
+    assert run(OURS, tmp_path, server, proxy)[0] == "in a bucket that was not there"

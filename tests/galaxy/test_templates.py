@@ -44,7 +44,7 @@ EVERY = every()
 HERE = {name for name, template in EVERY.items() if template.configuration.type not in NOT_HERE}
 
 
-def configured(template: Any, **said: Any) -> Any:
+def configured(template: Any) -> Any:
     """What Galaxy makes of a template, with an answer for every question in it."""
     answers: dict[str, Any] = {
         "integer": 443,
@@ -53,11 +53,8 @@ def configured(template: Any, **said: Any) -> Any:
         "path_component": "folder",
         "endpoint_url": "https://s3.example.org:9000",
     }
-    variables = {
-        one.name: said.get(one.name, answers.get(one.name, answers[one.type]))
-        for one in template.variables or []
-    }
-    secrets = {one.name: said.get(one.name, "c2VjcmV0") for one in template.secrets or []}
+    variables = {one.name: answers.get(one.name, answers[one.type]) for one in template.variables or []}
+    secrets = {one.name: "c2VjcmV0" for one in template.secrets or []}
     environment = {one.name: one.default or "c2VjcmV0" for one in template.environment or []}
     person = {"username": "ada", "email": "ada@example.org", "id": 1}
     return template_to_configuration(template, variables, secrets, person, environment)

@@ -25,7 +25,7 @@ import importlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -114,6 +114,11 @@ class RemoteShelf:
                 guarded = Guarded(leaf, self.store_id, Health())
                 self._live = (leaf, [Cached(guarded, one, scope=self.store_id) for one in every])
                 self._process = os.getpid()
+                for folder in self._folders:
+                    with suppress(
+                        OSError
+                    ):  # Galaxy's cleaners expect it; who needs it makes it, or says why not
+                        os.makedirs(folder.paths, exist_ok=True)
             return self._live
 
     def _key(self, dataset: DatasetId, at: Address) -> str:
