@@ -84,7 +84,7 @@ def test_a_download_leaves_a_copy_in_one_of_the_folders(tmp_path: Path, store: A
     assert [one.read_bytes() for one in kept] == [CONTENT]
     assert store.get_data_stream(Dataset(99, object_store_id="far")) is None
     targets = store.cache_targets()
-    assert [one.path for one in targets] == [f"{tmp_path}/{name}/paths/far" for name in ("one", "two")]
+    assert [one.path for one in targets] == [f"{tmp_path}/{name}/cleaned/far" for name in ("one", "two")]
     assert {type(one) for one in targets} == {CacheTarget}
     assert store.backends["far"].cache_target == targets[0]
     assert store.backends["far"].enable_direct_download

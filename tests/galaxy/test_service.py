@@ -135,6 +135,57 @@ def test_folders_are_fetched_whole(tmp_path: Path, store: ObjectStore, bucket: A
         store.get_filename(dataset, extra_dir=files, dir_only=True)
 
 
+def test_the_folder_of_a_dataset_is_beside_its_file(tmp_path: Path, store: ObjectStore, bucket: Any) -> None:
+    """Galaxy's jobs look for it there, by the path of the file; what an output has there is sent at the end."""
+    dataset, files = Dataset(24), "dataset_24_files"
+    where: dict[str, Any] = {"extra_dir": files, "dir_only": True}
+    store.create(dataset)
+    given = store.get_filename(dataset)
+    beside = Path(given.removesuffix(".dat") + "_files")
+    assert str(beside) == store.construct_path(dataset, in_cache=True, **where)
+    store.create(dataset, **where)
+    assert not store.exists(dataset, **where)
+    (beside / "deep").mkdir()
+    for name in ("one", "deep/two"):
+        (beside / name).write_text(name)
+    Path(given).write_text("main")
+    store.update_from_file(dataset)
+    objectstore.persist_extra_files_for_dataset(store, str(beside), dataset, files)  # type: ignore[arg-type]
+    assert keys(bucket) == {"000/dataset_24.dat", f"000/{files}/one", f"000/{files}/deep/two"}
+    for _ in range(2):
+        path = store.get_filename(dataset)
+        assert path.endswith("/000/dataset_24.dat")
+        folder = Path(store.get_filename(dataset, **where))
+        assert str(folder) == path.removesuffix(".dat") + "_files"
+        assert {one.name: one.read_text() for one in folder.rglob("*") if one.is_file()} == {
+            "one": "one", "two": "deep/two",
+        }  # fmt: skip
+        shutil.rmtree(tmp_path / "cache/paths")
+    path = store.get_filename(dataset)
+    assert Path(path.removesuffix(".dat") + "_files", "deep/two").read_text() == "deep/two"
+    assert [one for one in (tmp_path / "cache/writing").rglob("*") if one.is_file()] == []
+    store.get_filename(dataset)
+    assert store.delete(dataset)
+    assert store.delete(dataset, entire_dir=True, **where)
+    assert [one for one in (tmp_path / "cache/paths").rglob("*") if one.is_file()] == []
+
+
+def test_a_path_is_gone_when_the_cache_has_let_it_go(
+    tmp_path: Path, store: ObjectStore, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dolium.datasets.remote._SWEEP_SECONDS", 0)
+    first, second = Dataset(1), Dataset(2)
+    for one in (first, second):
+        store.update_from_file(one, file_name=write(tmp_path / "x", "bytes"), create=True)
+    path = Path(store.get_filename(first))
+    for file in (tmp_path / "cache/blobs/files").glob("*/*"):
+        file.unlink()
+    assert path.read_text() == "bytes"  # for whoever still reads it
+    store.get_filename(second)
+    assert not path.exists()
+    assert Path(store.get_filename(first)).read_text() == "bytes"
+
+
 def test_a_job_fills_an_empty_dataset(tmp_path: Path, site: Site, store: ObjectStore, bucket: Any) -> None:
     dataset = Dataset(24)
     store.create(dataset)

@@ -98,9 +98,9 @@ def test_a_template(name: str, tmp_path: Path) -> None:
     assert options[secret.replace("secret", "access").replace("account_key", "account_name")] == (
         getattr(auth, "access_key", "") or auth.account_name
     )
-    assert [(one.path.startswith(f"{tmp_path}/cache/paths/"), one.size) for one in store.cache_targets()] == [
-        (True, 7)
-    ]
+    assert [
+        (one.path.startswith(f"{tmp_path}/cache/cleaned/"), one.size) for one in store.cache_targets()
+    ] == [(True, 7)]
     store.shutdown()
 
 

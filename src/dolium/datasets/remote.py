@@ -2,8 +2,10 @@
 
     the store     000/dataset_24.dat
     CACHE/blobs/                            what was read or written lately (composites/cached)
-    CACHE/paths/ID/000/dataset_24_files/    folders that were given out
-    CACHE/writing/ID/000/dataset_24.dat     a file that a job fills
+    CACHE/paths/ID/000/dataset_24.dat       what was given out: the same files, as links, where Galaxy has them
+    CACHE/paths/ID/000/dataset_24_files/
+    CACHE/writing/ID/000/dataset_24.dat     a file, and a folder, that a job fills
+    CACHE/cleaned/ID/                       nothing: Galaxy's cleaners are told of this
 
 CACHE is one of several folders (`dirs`) if the configuration says so: all files of one dataset are in the same one.
 
@@ -11,6 +13,8 @@ CACHE is one of several folders (`dirs`) if the configuration says so: all files
   change a dataset, give `update` a file.
 * The path of an empty one is for a job to fill; until `update` without a source has sent it, what is in it is what the
   dataset is on this machine.
+* Galaxy's jobs look for the folder of a dataset beside its file, and ask nobody: `dataset_24_files` beside
+  `dataset_24.dat`. So it is there, fetched, when the file is.
 * `update` returns when the remote store has the bytes, and raises if it has not.
 * A folder is fetched whole each time it is asked for. A file that finds no room in the cache has no path here, which
   StoreFull says; it can be streamed all the same.
@@ -24,11 +28,12 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Final
 
 from dolium.datasets.disk import DiskShelf
@@ -53,6 +58,7 @@ __all__ = ["RemoteShelf"]
 
 _LIMIT: Final = 0.9  # of the cache's size, as in Galaxy
 _GIGABYTE: Final = 1 << 30
+_SWEEP_SECONDS: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class _Folder:
     root: str
     paths: str
     writing: str
+    cleaned: str
 
 
 class RemoteShelf:
@@ -81,8 +88,10 @@ class RemoteShelf:
         self._local = local
         roots = [os.path.abspath(one.path) for one in cache.shards]
         self._folders = [
-            _Folder(root, f"{root}/paths/{store_id}", f"{root}/writing/{store_id}") for root in roots
+            _Folder(root, *(f"{root}/{name}/{store_id}" for name in ("paths", "writing", "cleaned")))
+            for root in roots
         ]
+        self._swept = time.monotonic()
         self._shards = Shards(roots, [one.weight for one in cache.shards])
         self._lock = Lock()  # guards the two below
         self._process = 0
@@ -118,7 +127,7 @@ class RemoteShelf:
                     with suppress(
                         OSError
                     ):  # Galaxy's cleaners expect it; who needs it makes it, or says why not
-                        os.makedirs(folder.paths, exist_ok=True)
+                        os.makedirs(folder.cleaned, exist_ok=True)
             return self._live
 
     def _key(self, dataset: DatasetId, at: Address) -> str:
@@ -147,8 +156,7 @@ class RemoteShelf:
             return self._local.path(dataset, at, fetch=fetch)
         key = self._key(dataset, at)
         if at.dir_only:
-            paths = self._folder(dataset).paths
-            return self._fetch_folder(dataset, key) if fetch else f"{paths}/{key}".rstrip("/")
+            return self._fetch_folder(dataset, key) if fetch else self.construct(dataset, at, local=True)
         if (written := self._written(dataset, key)) is not None:
             return written[0]
         if not fetch:
@@ -156,7 +164,12 @@ class RemoteShelf:
         with self._asking():
             if self._cached(dataset).stat(key).size == 0:
                 return self._begin(dataset, key)
-            return str(self._pinned(dataset, key))
+            path = f"{self._folder(dataset).paths}/{key}"
+            fresh = self._link(self._pinned(dataset, key), path)
+            if at.is_main and (fresh or os.path.isdir(f"{path.removesuffix('.dat')}_files")):
+                with suppress(DatasetNotFound, DatasetInvalid, StoreFull):
+                    self._fetch_folder(dataset, f"{key.removesuffix('.dat')}_files/")
+            return path
 
     def at_hand(self, dataset: DatasetId, at: Address) -> bool:
         if at.base_dir:
@@ -173,8 +186,7 @@ class RemoteShelf:
         key = self._key(dataset, at)
         if not local:
             return key
-        folder = self._folder(dataset)
-        return f"{folder.paths if at.dir_only else folder.writing}/{key}".rstrip("/")
+        return f"{self._folder(dataset).writing}/{key}".rstrip("/")
 
     def open(self, dataset: DatasetId, at: Address, wanted: ByteRange | None) -> BlobReader:
         if at.base_dir:
@@ -212,7 +224,9 @@ class RemoteShelf:
         if at.base_dir:
             self._local.create(dataset, at)
         elif at.dir_only:
-            return  # a folder is there as soon as a file in it is
+            # In the store it is there as soon as a file in it is; here, for a job to fill.
+            with self._asking():
+                os.makedirs(self.construct(dataset, at, local=True), exist_ok=True)
         elif self.size(dataset, at) is None:
             with self._asking():
                 self._cached(dataset).put(self._key(dataset, at), _Nothing(), options=PutOptions(size=0))
@@ -250,6 +264,8 @@ class RemoteShelf:
         with self._asking():
             self._cached(dataset).delete(key)
         self._forget(key)
+        for folder in self._folders:
+            _remove(f"{folder.paths}/{key}")
         return True
 
     def probe(self) -> None:
@@ -260,18 +276,13 @@ class RemoteShelf:
         """What Galaxy's cleaners may do with as they like: the cache keeps its own limit, and needs none of them."""
         sizes = [one.size_bytes for one in self._cache.shards]
         return [
-            (folder.paths, -1 if size is None else size / _GIGABYTE, _LIMIT)
+            (folder.cleaned, -1 if size is None else size / _GIGABYTE, _LIMIT)
             for folder, size in zip(self._folders, sizes, strict=True)
         ]
 
     def start(self) -> None:
         self._local.start()
-        for one in self._folders:
-            for folder, _, names in os.walk(one.paths):
-                for name in names:
-                    path = f"{folder}/{name}"
-                    if os.lstat(path).st_nlink == 1:  # the cache has let it go
-                        _remove(path)
+        self._sweep()
 
     def close(self) -> None:
         live, self._live = self._live, None
@@ -280,6 +291,17 @@ class RemoteShelf:
                 cached.close()
 
     # How.
+
+    def _sweep(self) -> None:
+        """Remove what was given out, and the cache has let go since: it would need room that nobody counts."""
+        self._swept = time.monotonic()
+        for one in self._folders:
+            for folder, _, names in os.walk(one.paths):
+                for name in names:
+                    path = f"{folder}/{name}"
+                    with suppress(OSError):
+                        if os.lstat(path).st_nlink == 1:
+                            os.unlink(path)
 
     def _written(self, dataset: DatasetId, key: str) -> tuple[str, int] | None:
         """The path that a job was given, and how much it has written there; None if there is none."""
@@ -343,17 +365,19 @@ class RemoteShelf:
                     _remove(f"{folder}/{one}")
         return root
 
-    def _link(self, cached: Path, path: str) -> None:
-        """The file of the cache under the name that it has in the store."""
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+    def _link(self, cached: Path, path: str) -> bool:
+        """The file of the cache under the name that it has in the store; False if it was there."""
         try:
             if os.path.samefile(cached, path):
-                return
+                return False
         except FileNotFoundError:
-            pass
-        fresh = f"{path}.{os.getpid()}.dolium"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        fresh = f"{path}.{os.getpid()}-{get_ident()}.dolium"
         os.link(cached, fresh)
         os.replace(fresh, path)
+        if time.monotonic() - self._swept > _SWEEP_SECONDS:
+            self._sweep()
+        return True
 
     def _delete_folder(self, dataset: DatasetId, key: str) -> bool:
         cached = self._cached(dataset)
@@ -363,7 +387,8 @@ class RemoteShelf:
                 cached.delete(name)
                 self._forget(name)
         for folder in self._folders:
-            shutil.rmtree(f"{folder.paths}/{key}".rstrip("/"), ignore_errors=True)
+            for tree in (folder.paths, folder.writing):
+                shutil.rmtree(f"{tree}/{key}".rstrip("/"), ignore_errors=True)
         return bool(names)
 
     @contextmanager

@@ -141,8 +141,8 @@ def test_each_folder_keeps_its_own_size(tmp_path: Path, far: CountingStore) -> N
     assert lie[small] == 50_000  # of 0.9 times 107,374 bytes
     assert lie[large] >= 150_000
     assert store.cache_targets() == [
-        (f"{small}/paths/far", pytest.approx(0.0001, abs=1e-8), 0.9),
-        (f"{large}/paths/far", 1, 0.9),
+        (f"{small}/cleaned/far", pytest.approx(0.0001, abs=1e-8), 0.9),
+        (f"{large}/cleaned/far", 1, 0.9),
     ]
     store.shutdown()
 
