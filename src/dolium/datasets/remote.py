@@ -39,7 +39,14 @@ from typing import TYPE_CHECKING, Final
 from dolium.datasets.disk import DiskShelf
 from dolium.datasets.file_reader import FileReader
 from dolium.datasets.layout import remote_key
-from dolium.errors import BlobNotFound, DatasetInvalid, DatasetNotFound, StoreFull, StoreUnavailable
+from dolium.errors import (
+    BlobNotFound,
+    DatasetInvalid,
+    DatasetNotFound,
+    DoliumError,
+    StoreFull,
+    StoreUnavailable,
+)
 from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health
@@ -167,7 +174,7 @@ class RemoteShelf:
             path = f"{self._folder(dataset).paths}/{key}"
             fresh = self._link(self._pinned(dataset, key), path)
             if at.is_main and (fresh or os.path.isdir(f"{path.removesuffix('.dat')}_files")):
-                with suppress(DatasetNotFound, DatasetInvalid, StoreFull):
+                with suppress(DoliumError):  # the file is there all the same; who asks for the folder is told
                     self._fetch_folder(dataset, f"{key.removesuffix('.dat')}_files/")
             return path
 
