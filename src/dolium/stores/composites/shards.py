@@ -96,7 +96,7 @@ class ShardedCache(BlobStore):
     def _description(self, key: str) -> dict[str, str]:
         return _power(self._of(key), KeepsDescriptions).description(key)
 
-    def _space(self) -> Space:
+    def _space(self) -> Space | None:
         return _power(self._caches[0], ReportsSpace).space()
 
 
