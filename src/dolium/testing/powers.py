@@ -43,6 +43,7 @@ __all__ = [
     "FilesSuite",
     "PathsSuite",
     "PlacesSuite",
+    "SignsAnswersSuite",
     "SignsSuite",
     "SpaceSuite",
     "keys",
@@ -415,6 +416,10 @@ class SignsSuite:
             urllib.request.urlopen(url.partition("?")[0], timeout=10)
         with pytest.raises(ValueError, match="key"):
             power.sign_url("../a", seconds=60)
+
+
+class SignsAnswersSuite(SignsSuite):
+    """SignsUrls, of a service that can be asked for headers of the answer."""
 
     def test_the_answer_to_a_signed_url_says_what_it_shall(self, store: BlobStore) -> None:
         power = unwrap(store, SignsUrls)
