@@ -172,7 +172,7 @@ class RemoteShelf:
             if self._cached(dataset).stat(key).size == 0:
                 return self._begin(dataset, key)
             path = f"{self._folder(dataset).paths}/{key}"
-            fresh = self._link(self._pinned(dataset, key), path)
+            fresh = self._link(dataset, self._pinned(dataset, key), path)
             if at.is_main and (fresh or os.path.isdir(f"{path.removesuffix('.dat')}_files")):
                 with suppress(DoliumError):  # the file is there all the same; who asks for the folder is told
                     self._fetch_folder(dataset, f"{key.removesuffix('.dat')}_files/")
@@ -365,21 +365,23 @@ class RemoteShelf:
                 if not path.startswith(f"{root}/") or os.path.normpath(path) != path:
                     raise DatasetInvalid(f"{name!r} in {self.store_id} would lie outside of its folder")
                 wanted.add(path)
-                self._link(self._pinned(dataset, name), path)
+                self._link(dataset, self._pinned(dataset, name), path)
         for folder, _, files in os.walk(root):
             for one in files:
                 if f"{folder}/{one}" not in wanted:
                     _remove(f"{folder}/{one}")
         return root
 
-    def _link(self, cached: Path, path: str) -> bool:
+    def _link(self, dataset: DatasetId, cached: Path, path: str) -> bool:
         """The file of the cache under the name that it has in the store; False if it was there."""
         try:
             if os.path.samefile(cached, path):
                 return False
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-        fresh = f"{path}.{os.getpid()}-{get_ident()}.dolium"
+        # Made elsewhere: jobs look into the folder.
+        fresh = f"{self._folder(dataset).root}/linking-{os.getpid()}-{get_ident()}"
+        _remove(fresh)
         os.link(cached, fresh)
         os.replace(fresh, path)
         if time.monotonic() - self._swept > _SWEEP_SECONDS:

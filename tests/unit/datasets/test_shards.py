@@ -1,6 +1,7 @@
 """A cache in several folders: where what lies, what another list of them costs, and what Galaxy is told."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def used(path: str, folder: Path) -> str:
 def test_all_files_of_a_dataset_are_in_one_folder(tmp_path: Path, far: CountingStore) -> None:
     store = remote(tmp_path, dirs(tmp_path, a=1, b=1, c=1))
     met = set()
-    for number in range(20):
+    for number in range(60):
         dataset = Dataset(number)
         places: tuple[dict[str, Any], ...] = (
             {},
@@ -132,7 +133,7 @@ def test_each_folder_keeps_its_own_size(tmp_path: Path, far: CountingStore) -> N
     store = remote(tmp_path, cache)
     data = b"x" * 50_000
     (tmp_path / "source").write_bytes(data)
-    for number in range(12):
+    for number in range(40):
         store.update_from_file(Dataset(number), file_name=str(tmp_path / "source"), create=True)
     lie = {
         folder: sum(one.stat().st_size for one in (folder / "blobs/files").rglob("*") if one.is_file())
@@ -168,3 +169,27 @@ def test_it_is_built_again_from_its_dictionary(tmp_path: Path, far: CountingStor
     assert again.to_model("far").enable_direct_download
     for one in (store, again):
         one.shutdown()
+
+
+def test_many_ask_for_a_folder_at_once(tmp_path: Path, far: CountingStore) -> None:
+    store, dataset = remote(tmp_path, {"path": str(tmp_path / "cache")}), Dataset(24)
+    files: dict[str, Any] = {"extra_dir": "dataset_24_files"}
+    store.update_from_file(dataset, file_name=write(tmp_path / "source", "main"), create=True)
+    for name in "abcdef":
+        store.update_from_file(
+            dataset, file_name=write(tmp_path / "source", name), create=True, alt_name=name, **files
+        )
+    found: list[Any] = []
+
+    def ask() -> None:
+        for _ in range(20):
+            path, folder = store.get_filename(dataset), store.get_filename(dataset, dir_only=True, **files)
+            found.append((Path(path).read_text(), sorted(one.read_text() for one in Path(folder).iterdir())))
+
+    with ThreadPoolExecutor(8) as pool:
+        for one in [pool.submit(ask) for _ in range(8)]:
+            one.result()
+    names = {text for text, _ in found}
+    assert names == {"main"}
+    assert {tuple(texts) for _, texts in found} == {tuple("abcdef")}
+    store.shutdown()

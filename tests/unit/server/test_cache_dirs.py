@@ -14,14 +14,14 @@ from dolium.testing.faults import CountingStore
 
 def test_each_blob_is_in_one_folder(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in "abc"]
-    dirs = [{"path": str(one), "weight": number} for number, one in enumerate(folders)]
+    dirs = [{"path": str(one), "weight": number * number} for number, one in enumerate(folders)]
     said = {"type": "boto3", "id": "far", "bucket": {"name": "b"}, "cache": {"dirs": dirs}}
     [leaf] = read_stores_objects(said, {}).spec.leaves()
     assert leaf.cache is not None
     far = CountingStore(Memory())
     store = _cached(far, leaf.cache, "far")
     assert isinstance(store, ShardedCache)
-    names = [f"k{number}" for number in range(60)]
+    names = [f"k{number}" for number in range(200)]
     for name in names:
         store.put(name, BytesIO(b"0123456789"))
     for name in names:
@@ -30,7 +30,7 @@ def test_each_blob_is_in_one_folder(tmp_path: Path) -> None:
     assert far.calls["get"] == 0
     store.close()
     kept = [check_accounts(one) for one in folders]
-    assert (kept[0], sum(kept)) == (0, 600)
+    assert (kept[0], sum(kept)) == (0, 2000)
     assert 0 < kept[1] < kept[2]
 
 
