@@ -15,6 +15,7 @@ from dolium.stores.composites.hierarchical import Hierarchical
 from dolium.stores.composites.members import Member
 from dolium.stores.composites.replicated import Replicated
 from dolium.stores.composites.routed import Routed
+from dolium.stores.composites.shards import ShardedCache, Shards
 from dolium.stores.contract import BlobStore
 from dolium.stores.leaves.disk import Disk, Options
 from dolium.stores.leaves.memory import Memory
@@ -193,6 +194,22 @@ class TestCachedInLittleRoom(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSu
     @pytest.fixture
     def store(self, cached: Callable[..., Cached]) -> Cached:
         return cached(Memory(), size_bytes=100_000, block_bytes=1 << 16)
+
+
+class TestShardedCache(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite):
+    """Three folders, one of them for nothing new; the blobs are in the two others."""
+
+    @pytest.fixture
+    def store(self, disk: Callable[[], Disk], tmp_path: Path) -> Iterator[ShardedCache]:
+        far = disk()
+        folders = [tmp_path / name for name in "abc"]
+        store = ShardedCache(
+            [Cached(far, CacheOptions(folder)) for folder in folders], Shards(list("abc"), [1, 0, 2])
+        )
+        yield store
+        store.close()
+        kept = [check_accounts(folder) for folder in folders]
+        assert kept[1] == 0
 
 
 class TestCachedMembers(RoutedSuite):

@@ -1,16 +1,19 @@
 """An unmodified Galaxy on our store: what it imports is ours, also in the processes of its jobs."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from dolium.cli.main import main
+from dolium.datasets import startup
 from dolium.datasets.startup import HOOK
 
 CONFIG = """
@@ -175,6 +178,38 @@ def test_another_sitecustomize_runs_too(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": f"{HOOK}{os.pathsep}{other}"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["ran", "False"]
+
+
+def test_a_job_whose_environment_is_made_anew_has_the_hook(tmp_path: Path) -> None:
+    """As the local runner of Galaxy makes it, and most clusters do. The script says it twice, as Galaxy's do."""
+    module = ModuleType("galaxy.jobs.runners.util.job_script")
+    module.job_script = lambda **said: "\n".join(said["env_setup_commands"] * 2 + [said["command"]])  # type: ignore[attr-defined]
+    startup._tell_jobs(module)
+    show = (
+        f"{sys.executable} -c 'import os, sys; print(os.environ[\"PYTHONPATH\"], *map(type, sys.meta_path))'"
+    )
+    for setup, before in ((None, ""), (["export PYTHONPATH=/of/the/destination"], ":/of/the/destination")):
+        script = module.job_script(env_setup_commands=setup, command=show)
+        done = subprocess.run(
+            ["bash", "-eu", "-o", "pipefail", "-c", f"set +u\n{script}"],
+            env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        path, _, finders = done.stdout.partition(" ")
+        assert path == f"{HOOK}{before}"
+        assert "dolium.datasets.startup._Finder" in finders
+
+
+def test_the_hook_is_for_any_python(tmp_path: Path) -> None:
+    """Those of tools have no dolium, and are old."""
+    file = HOOK / "sitecustomize.py"
+    ast.parse(file.read_text(), feature_version=(3, 4))
+    (tmp_path / "sitecustomize.py").write_text("print('the next')\n")
+    hidden = "import sys; sys.modules['dolium'] = None; import runpy; runpy.run_path(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", hidden, str(file)],
+        env={"PYTHONPATH": f"{HOOK}{os.pathsep}{tmp_path}"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the next\n", "")
 
 
 def test_the_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

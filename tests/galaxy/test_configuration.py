@@ -209,9 +209,10 @@ def our_portrait(spec: LeafSpec | GroupSpec) -> Portrait:
         return portrait | {"files_dir": str(Path.cwd() / str(spec.options["root"]))}
     cache = spec.cache
     assert cache is not None
+    [shard] = cache.shards
     return portrait | {
-        "cache": str(cache.path),
-        "cache size": None if cache.size_bytes is None else cache.size_bytes / (1 << 30),
+        "cache": str(shard.path),
+        "cache size": None if shard.size_bytes is None else shard.size_bytes / (1 << 30),
         "cache updated": cache.cache_updated_data,
         "monitor": cache.enable_monitor and cache.monitor in ("auto", "inprocess"),
         "interval": cache.monitor_interval,

@@ -10,14 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 
 from dolium.datasets.entry import build_object_store
 from dolium.datasets.layout import remote_key
 from dolium.datasets.store import ObjectStore
 from dolium.errors import DatasetNotFound, StoreFull, StoreUnavailable
-from dolium.testing.server import LiveServer, Site
+from dolium.testing.server import Site
 from dolium.values import ByteRange
 from galaxy import objectstore
 from tests.unit.datasets.kit import Dataset, defaults, write
@@ -39,27 +38,6 @@ SEED = """<?xml version="1.0"?>
     </backends>
 </object_store>
 """
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with LiveServer(tmp_path_factory.mktemp("server"), workers=1) as server:
-        yield server.http
-
-
-@pytest.fixture
-def bucket(site: Site) -> Iterator[Any]:
-    """Empty before each test."""
-    s3 = boto3.resource(
-        "s3", endpoint_url=site.url, aws_access_key_id=site.access_key, aws_secret_access_key=site.secret_key,
-        region_name=site.region,
-    )  # fmt: skip
-    bucket = s3.Bucket("galaxy")
-    bucket.create()
-    for one in bucket.objects.all():
-        one.delete()
-    yield bucket
-    s3.meta.client.close()
 
 
 def third(folder: Path, site: Site, size: float = 1) -> ObjectStore:
@@ -157,6 +135,57 @@ def test_folders_are_fetched_whole(tmp_path: Path, store: ObjectStore, bucket: A
         store.get_filename(dataset, extra_dir=files, dir_only=True)
 
 
+def test_the_folder_of_a_dataset_is_beside_its_file(tmp_path: Path, store: ObjectStore, bucket: Any) -> None:
+    """Galaxy's jobs look for it there, by the path of the file; what an output has there is sent at the end."""
+    dataset, files = Dataset(24), "dataset_24_files"
+    where: dict[str, Any] = {"extra_dir": files, "dir_only": True}
+    store.create(dataset)
+    given = store.get_filename(dataset)
+    beside = Path(given.removesuffix(".dat") + "_files")
+    assert str(beside) == store.construct_path(dataset, in_cache=True, **where)
+    store.create(dataset, **where)
+    assert not store.exists(dataset, **where)
+    (beside / "deep").mkdir()
+    for name in ("one", "deep/two"):
+        (beside / name).write_text(name)
+    Path(given).write_text("main")
+    store.update_from_file(dataset)
+    objectstore.persist_extra_files_for_dataset(store, str(beside), dataset, files)  # type: ignore[arg-type]
+    assert keys(bucket) == {"000/dataset_24.dat", f"000/{files}/one", f"000/{files}/deep/two"}
+    for _ in range(2):
+        path = store.get_filename(dataset)
+        assert path.endswith("/000/dataset_24.dat")
+        folder = Path(store.get_filename(dataset, **where))
+        assert str(folder) == path.removesuffix(".dat") + "_files"
+        assert {one.name: one.read_text() for one in folder.rglob("*") if one.is_file()} == {
+            "one": "one", "two": "deep/two",
+        }  # fmt: skip
+        shutil.rmtree(tmp_path / "cache/paths")
+    path = store.get_filename(dataset)
+    assert Path(path.removesuffix(".dat") + "_files", "deep/two").read_text() == "deep/two"
+    assert [one for one in (tmp_path / "cache/writing").rglob("*") if one.is_file()] == []
+    store.get_filename(dataset)
+    assert store.delete(dataset)
+    assert store.delete(dataset, entire_dir=True, **where)
+    assert [one for one in (tmp_path / "cache/paths").rglob("*") if one.is_file()] == []
+
+
+def test_a_path_is_gone_when_the_cache_has_let_it_go(
+    tmp_path: Path, store: ObjectStore, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dolium.datasets.remote._SWEEP_SECONDS", 0)
+    first, second = Dataset(1), Dataset(2)
+    for one in (first, second):
+        store.update_from_file(one, file_name=write(tmp_path / "x", "bytes"), create=True)
+    path = Path(store.get_filename(first))
+    for file in (tmp_path / "cache/blobs/files").glob("*/*"):
+        file.unlink()
+    assert path.read_text() == "bytes"  # for whoever still reads it
+    store.get_filename(second)
+    assert not path.exists()
+    assert Path(store.get_filename(first)).read_text() == "bytes"
+
+
 def test_a_job_fills_an_empty_dataset(tmp_path: Path, site: Site, store: ObjectStore, bucket: Any) -> None:
     dataset = Dataset(24)
     store.create(dataset)
@@ -252,17 +281,6 @@ store.update_from_file(dataset, file_name=folder + "/source")
 objectstore.caching.reset_cache(store.cache_target)
 print(open(store.get_filename(dataset)).read())
 """
-
-
-@pytest.fixture(scope="module")
-def boto_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Galaxy's types generic_s3 and swift speak with. Nobody cares for it any more, and to import it disturbs the
-    imports of others, so it is in no environment but that of the process below.
-    """
-    folder = tmp_path_factory.mktemp("boto")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
-    subprocess.run([*install, "boto==2.49.0"], check=True, timeout=120)
-    return folder
 
 
 @pytest.mark.parametrize("kind", ["swift", "generic_s3"])

@@ -3,18 +3,18 @@
 import pytest
 
 from dolium.stores.contract import BlobStore
-from dolium.testing.powers import ChunksSuite, DescriptionsSuite, SignsSuite, SpaceSuite
+from dolium.testing.powers import ChunksSuite, DescriptionsSuite, SignsAnswersSuite, SignsSuite, SpaceSuite
 from dolium.testing.stores import StoreSuite
 from tests.remote.conftest import Service
 
 
-class TestS3(StoreSuite, ChunksSuite, DescriptionsSuite, SignsSuite):
+class TestS3(StoreSuite, ChunksSuite, DescriptionsSuite, SignsAnswersSuite):
     @pytest.fixture
     def store(self, s3_service: Service) -> BlobStore:
         return s3_service.open()
 
 
-class TestAzureBlob(StoreSuite, ChunksSuite, DescriptionsSuite, SignsSuite):
+class TestAzureBlob(StoreSuite, ChunksSuite, DescriptionsSuite, SignsAnswersSuite):
     @pytest.fixture
     def store(self, azure_blob_service: Service) -> BlobStore:
         return azure_blob_service.open()

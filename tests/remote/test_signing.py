@@ -44,6 +44,13 @@ def test_gcs_signs_with_the_key_of_a_service_account() -> None:
     assert _is_signed(url, one, 60)
     assert not _is_signed(url, other, 60)
     assert _is_signed(power.sign_url("a", seconds=30 * 86400), one, 7 * 86400), "no longer than they take"
+    named = power.sign_url(
+        "a", seconds=60, content_disposition='attachment; filename="b c"', content_type="text/x"
+    )
+    assert _is_signed(named, one, 60)
+    said = dict(parse_qsl(urlsplit(named).query))
+    assert said["response-content-disposition"] == 'attachment; filename="b c"'
+    assert said["response-content-type"] == "text/x"
     with pytest.raises(ValueError, match="key"):
         power.sign_url("../a", seconds=60)
 

@@ -15,6 +15,7 @@ import yaml
 
 from dolium.config.specs import (
     Badge,
+    CacheDir,
     Child,
     Credential,
     ExtraDir,
@@ -83,7 +84,7 @@ def _plain(value: Any) -> Any:
         if value.reference or value.value is None:
             return value.reference
         return value.value.reveal()
-    if isinstance(value, Badge | ExtraDir):
+    if isinstance(value, Badge | CacheDir | ExtraDir):
         return _plain(asdict(value))
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items() if one is not None}

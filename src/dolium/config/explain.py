@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dolium.config.specs import Child, Credential, GroupSpec, LeafSpec, StoresSpec, When
+from dolium.config.specs import Child, Credential, GroupSpec, LeafSpec, Shard, StoresSpec, When
 
 __all__ = ["as_json", "draw", "explain", "size_words"]
 
@@ -47,7 +47,8 @@ def _where(spec: LeafSpec) -> str:
         (_shown(options[name]) for name in ("endpoint", "account_url", "auth_url") if options.get(name)), ""
     )
     prefix = f"/{options['prefix']}" if "prefix" in options else ""
-    cache = f", cache {spec.cache.path}" if spec.cache is not None and spec.cache.written else ""
+    folders = spec.cache.shards if spec.cache is not None and spec.cache.written else ()
+    cache = f", cache {' and '.join(str(one.path) for one in folders)}" if folders else ""
     return f"{kind} {place}{prefix}{' at ' + at if at else ''}{cache}"
 
 
@@ -105,11 +106,22 @@ def explain(spec: StoresSpec) -> list[str]:
     if labels:
         lines.append(f"Counted apart: {', '.join(labels)}.")
     for leaf in spec.leaves():
-        cache = leaf.cache
-        if cache is not None and cache.written:
-            most = "without limit" if cache.size_bytes is None else f"up to {size_words(cache.size_bytes)}"
-            lines.append(f"{leaf.id} keeps copies in {cache.path}, {most}.")
+        if leaf.cache is not None and leaf.cache.written:
+            lines.append(f"{leaf.id} keeps copies in {_cache_words(leaf.cache.shards)}.")
+    sent = [leaf.id for leaf in spec.leaves() if leaf.galaxy.direct_download and leaf.kind != "disk"]
+    if sent:
+        lines.append(f"Downloads may go past Galaxy, straight from {', '.join(sent)}.")
     return lines
+
+
+def _cache_words(shards: Sequence[Shard]) -> str:
+    total = sum(one.weight for one in shards)
+    words = []
+    for one in shards:
+        share = "" if len(shards) == 1 else f" {100 * one.weight / total:.3g} %,"
+        most = "without limit" if one.size_bytes is None else f"up to {size_words(one.size_bytes)}"
+        words.append(f"{one.path},{share} {most}")
+    return "; ".join(words)
 
 
 def _groups(spec: LeafSpec | GroupSpec) -> Iterator[GroupSpec]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from dolium.config.galaxy_values import (
     Reading,
@@ -25,7 +26,7 @@ from dolium.config.galaxy_values import (
     url,
     whole,
 )
-from dolium.config.specs import Badge, ExtraDir
+from dolium.config.specs import Badge, CacheDir, ExtraDir
 from dolium.config.tree import Items, Node, Table
 
 __all__ = ["BADGES", "CHILD", "GROUPS", "LEAVES", "ROOT", "LeafType", "home", "refusal"]
@@ -93,6 +94,23 @@ def _extra_dirs(reading: Reading, node: Node) -> tuple[ExtraDir, ...]:
     return tuple(found.values())
 
 
+def _cache_dirs(reading: Reading, node: Node) -> tuple[CacheDir, ...]:
+    schema: Schema = {"path": folder, "weight": whole(0), "size": number(-1)}
+    found: dict[Path, CacheDir] = {}
+    for table in _tables(reading, node, "dirs"):
+        said: dict[str, Any] = reading.values(table, schema, "a folder of a cache", home, "dirs")
+        if "path" not in said:
+            raise reading.wrong(table.line, "a folder of a cache needs a path")
+        one = CacheDir(**said)
+        if one.path in found:
+            raise reading.wrong(table.line, f"the folder {one.path} stands in dirs twice")
+        found[one.path] = one
+    if not any(one.weight for one in found.values()):
+        why = "all weights are 0" if found else "no folder stands there"
+        raise reading.wrong(node.line, f"dirs of a cache has nowhere to keep anything: {why}")
+    return tuple(found.values())
+
+
 _QUOTA: Final[Schema] = {"source": text, "enabled": boolean}
 
 ROOT: Final[Schema] = {"id": identifier, "order": whole(-(1 << 31))}
@@ -133,6 +151,7 @@ _LEAF: Final[Schema] = {
     "quota": _QUOTA,
     "badges": _badges,
     "object_expires_after_days": whole(1),
+    "enable_direct_download": boolean,
     "extra_dirs": _extra_dirs,
     "expected_uuid": text,  # ours
 }
@@ -146,6 +165,7 @@ _REMOTE: Final[Schema] = {
         "monitor": one_of("auto", "inprocess", "celery", "external"),
         "monitor_interval": whole(1),
         "cache_updated_data": boolean,
+        "dirs": _cache_dirs,
     },
 }
 _BUCKET: Final[Schema] = {

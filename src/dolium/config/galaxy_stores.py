@@ -16,6 +16,7 @@ from dolium.config.galaxy_rules import read_rules
 from dolium.config.galaxy_schema import CHILD, GROUPS, LEAVES, ROOT, home, refusal
 from dolium.config.galaxy_values import Reading, Schema, text
 from dolium.config.specs import (
+    CacheDir,
     CacheSpec,
     Child,
     GalaxyAttributes,
@@ -24,6 +25,7 @@ from dolium.config.specs import (
     Notice,
     Place,
     Quota,
+    Shard,
     StoresSpec,
 )
 from dolium.config.tree import Entry, Items, Node, Scalar, Table
@@ -147,6 +149,7 @@ class Stores:
                     if key
                     else f"a store of type {kind} needs a {need}",
                 )
+        self._without_effect(kind, said, line)
         served, options = options_of(reading, kind, said, line)
         given = store_id is not None
         if store_id is None:
@@ -163,6 +166,13 @@ class Stores:
             named=given,
             place=reading.place(line),
         )
+
+    def _without_effect(self, kind: str, said: Mapping[str, Any], line: int) -> None:
+        if kind == "disk" and said.get("enable_direct_download"):
+            self._reading.notice(line, "enable_direct_download of a disk has no effect: it has no URLs")
+        cache = said.get("cache") or {}
+        if "dirs" in cache and "path" in cache:
+            self._reading.notice(line, "path of cache has no effect beside dirs, as in Galaxy")
 
     def _complete(self, said: dict[str, Any]) -> dict[str, Any]:
         """A cache of XML without size has none; of YAML, the one of galaxy.yml."""
@@ -183,6 +193,7 @@ class Stores:
             badges=said.get("badges", ()),
             device=said.get("device"),
             object_expires_after_days=said.get("object_expires_after_days"),
+            direct_download=said.get("enable_direct_download", False),
             extra_dirs=said.get("extra_dirs", ()),
             files_dir=said.get("files_dir"),
         )
@@ -208,9 +219,11 @@ class Stores:
         if size is None and self._reading.xml and "cache" in said:
             size = -1
         size = size or defaults.cache_size
+        dirs: tuple[CacheDir, ...] = cache.get("dirs", (CacheDir(cache.get("path", defaults.cache_path)),))
         return CacheSpec(
-            path=cache.get("path", defaults.cache_path),
-            size_bytes=None if size <= 0 else int(size * _GIGABYTE),
+            shards=tuple(
+                Shard(one.path, one.weight, _bytes(size if one.size is None else one.size)) for one in dirs
+            ),
             monitor=cache.get("monitor", defaults.cache_monitor_driver),
             monitor_interval=cache.get("monitor_interval", defaults.cache_monitor_interval),
             cache_updated_data=cache.get("cache_updated_data", True),
@@ -353,6 +366,11 @@ class Stores:
                 )
             lines[order] = line
         return sorted(found, key=lambda one: one[1] or 0)
+
+
+def _bytes(gigabytes: float) -> int | None:
+    """None for no limit."""
+    return None if gigabytes <= 0 else int(gigabytes * _GIGABYTE)
 
 
 def _first_in_order(tables: list[Table]) -> Table:

@@ -65,8 +65,9 @@ def _complete(read: ReadStores) -> ReadStores:
         need = ""
         if leaf.kind == "disk" and leaf.galaxy.files_dir is None:
             need = "files_dir"
-        elif leaf.cache is not None and leaf.cache.written and "path" not in (leaf.written["cache"] or ()):  # type: ignore[operator]
-            need = "path in cache"
+        elif leaf.cache is not None and leaf.cache.written:
+            said: Any = leaf.written["cache"]
+            need = "" if "path" in said or "dirs" in said else "path in cache"
         if need:
             raise ConfigError(
                 f"the store {leaf.id!r} needs a {need} here, where no galaxy.yml gives one",

@@ -21,6 +21,7 @@ from dolium.values import Secret
 __all__ = [
     "GALAXY_DEFAULTS",
     "Badge",
+    "CacheDir",
     "CacheSpec",
     "Child",
     "Credential",
@@ -34,6 +35,7 @@ __all__ = [
     "Place",
     "Quota",
     "RuleSpec",
+    "Shard",
     "State",
     "StoresSpec",
     "When",
@@ -133,6 +135,7 @@ class ExtraDir:
 class GalaxyAttributes:
     """What Galaxy says of a store beyond where it is. Of a group, only name, description, private and quota.
 
+    `direct_download`: people may be sent to the service itself for a dataset, by a signed URL.
     `files_dir` is None and `extra_dirs` are absent where the file leaves them to `GalaxyDefaults`.
     """
 
@@ -145,19 +148,37 @@ class GalaxyAttributes:
     badges: tuple[Badge, ...] = ()
     device: str | None = None
     object_expires_after_days: int | None = None
+    direct_download: bool = False
     extra_dirs: tuple[ExtraDir, ...] = ()
     files_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class CacheDir:
+    """One of several folders of a cache, as the file has it. `size` is in gigabytes; None: the size of the cache."""
+
+    path: Path
+    weight: int = 1
+    size: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A folder of a cache, and its share by `weight` of what is kept (0: nothing new). `size_bytes` None: no limit."""
+
+    path: Path
+    weight: int
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class CacheSpec:
-    """The local cache of a remote store. `size_bytes` None: no limit.
+    """The local cache of a remote store, in one or several folders.
 
     `written`: the file asks for one. Galaxy always keeps one, since its jobs need paths; a service need not.
     """
 
-    path: Path
-    size_bytes: int | None
+    shards: tuple[Shard, ...]
     monitor: str = "auto"
     monitor_interval: int = 600
     cache_updated_data: bool = True

@@ -5,6 +5,7 @@
     <badges><faster>text</faster></badges>           badges: [{type: faster, message: text}]
     <backends maxpctfull="90"><backend …/>…          global_max_percent_full: 90, backends: […]
     <rules><rule store="a"><when bucket="b"/>…       rules: [{store: a, when: {bucket: b}}]
+    <cache><dirs><dir path="/c" size="9"/>…          cache: {dirs: [{path: /c, size: 9}]}
     <cache path="/c" size="1000"/>, and all others   cache: {path: /c, size: 1000}
 
 `<backend>` and `<object_store>` are the same. A root that is `<backends>` is the file of Galaxy's old option
@@ -122,6 +123,7 @@ class _Shaper:
         self._file = file
         self._shapes: Mapping[str, Callable[[_Element], Node]] = {
             "badges": self._badges,
+            "cache": self._cache,
             "rules": self._rules,
             "files_dir": self._path,
             "description": self._text,
@@ -216,6 +218,23 @@ class _Shaper:
             {name: self._attribute(name, value, line) for name, (value, line) in element.attributes.items()},
             element.line,
         )
+
+    def _cache(self, element: _Element) -> Table:
+        """Attributes, and folders in `<dirs>`."""
+        entries = {
+            name: self._attribute(name, value, line) for name, (value, line) in element.attributes.items()
+        }
+        for child in element.children:
+            if child.name != "dirs" or "dirs" in entries:
+                raise self._wrong(child, "a <cache> holds one <dirs>, with a <dir …/> for each folder, only")
+            self._no_attributes(child)
+            for one in child.children:
+                if one.name != "dir":
+                    raise self._wrong(one, f"<dirs> holds <dir>, not <{one.name}>")
+            items = Items(tuple(self._flat(one) for one in child.children), child.line)
+            entries["dirs"] = Entry("dirs", "element", items, child.line)
+        self._no_text(element)
+        return Table(entries, element.line)
 
     def _any(self, element: _Element) -> Node:
         """An element that is not known here; who reads the tree says what was meant."""

@@ -46,6 +46,7 @@ class Describer:
             "badges": badges_of(about, quotas=self._defaults.enable_quotas, cloud=spec.kind != "disk"),
             "device": about.device,
             "object_expires_after_days": about.object_expires_after_days,
+            "enable_direct_download": about.direct_download,
         }
         own = {one.type: str(one.path) for one in about.extra_dirs}
         found["extra_dirs"] = [

@@ -144,8 +144,12 @@ class DiskShelf:
             raise
         return FileReader(descriptor, self.store_id, size, start, stop)
 
-    def url(self, dataset: DatasetId, at: Address, seconds: int) -> str | None:  # noqa: ARG002 - there are none
-        return None
+    def at_hand(self, dataset: DatasetId, at: Address) -> bool:
+        self.path(dataset, at)
+        return True
+
+    def url(self, *_: object, **__: object) -> None:
+        """A disk has none."""
 
     def space(self) -> Space | None:
         try:
@@ -220,8 +224,8 @@ class DiskShelf:
         finally:
             disk_temporary.end(name)
 
-    def cache_target(self) -> CacheTarget | None:
-        return None
+    def cache_targets(self) -> list[CacheTarget]:
+        return []
 
     def start(self) -> None:
         """Sweep what killed processes have left."""

@@ -18,7 +18,7 @@ import inspect
 import io
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -35,6 +35,7 @@ from dolium.datasets.group import GroupStore
 from dolium.datasets.maps import is_users_own
 from dolium.datasets.placing import acting_for
 from dolium.datasets.store import ObjectStore
+from dolium.datasets.streams import DataStream
 from dolium.errors import (
     ConfigError,
     Conflict,
@@ -57,7 +58,7 @@ class StorageUnavailable(MessageException):
 
 _OBJECT_METHODS: Final = (
     "exists", "construct_path", "create", "empty", "size", "delete", "get_data", "get_filename",
-    "update_from_file", "get_object_url", "get_concrete_store_name", "get_concrete_store_description_markdown",
+    "update_from_file", "get_object_url", "get_direct_download_url", "get_data_stream", "get_concrete_store_name", "get_concrete_store_description_markdown",
     "get_concrete_store_badges", "get_store_by", "is_private",
 )  # fmt: skip
 _WHOLE_METHODS: Final = (
@@ -76,6 +77,20 @@ def _galaxys(error: DoliumError) -> Exception:
         case ConfigError():
             return error
     return StorageUnavailable(error.message)
+
+
+class _Stream(Iterator[bytes]):
+    """What breaks in the middle is Galaxy's exception too."""
+
+    def __init__(self, stream: DataStream) -> None:
+        self._stream = stream
+        self.close = stream.close
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._stream)
+        except DoliumError as error:
+            raise _galaxys(error) from error
 
 
 class _Adapter:
@@ -115,7 +130,9 @@ class _Adapter:
     def to_model(self, object_store_id: str | None) -> Any:
         model = asdict(self.ours.to_model(object_store_id))
         quota = objectstore.QuotaModel(**model.pop("quota"))
-        return objectstore.ConcreteObjectStoreModel(quota=quota, **model)
+        known = objectstore.ConcreteObjectStoreModel.model_fields  # those of this Galaxy
+        said = {name: value for name, value in model.items() if name in known}
+        return objectstore.ConcreteObjectStoreModel(quota=quota, **said)
 
     def get_concrete_store_by_object_store_id(self, object_store_id: str) -> Any:
         found = self.ours.get_concrete_store_by_object_store_id(object_store_id)
@@ -141,14 +158,18 @@ def _of_an_object(name: str) -> Callable[..., Any]:
     method = getattr(ObjectStore, name)
 
     @functools.wraps(method)
-    def call(self: _Adapter, obj: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(self: _Adapter, obj: Any, *args: Any, auth: Any = None, **kwargs: Any) -> Any:
+        """`auth`: who asks, which newer versions of Galaxy say; no store of ours takes a person's credentials."""
         own = self._own(obj) if self._user_object_store_cache is not None else None
         if own is not None:
-            return getattr(own, name)(obj, *args, **kwargs)
+            more = {} if auth is None else {"auth": auth}
+            return getattr(own, name)(obj, *args, **kwargs, **more)
         try:
             found = getattr(self.ours, name)(obj, *args, **kwargs)
         except DoliumError as error:
             raise _galaxys(error) from error
+        if isinstance(found, DataStream):
+            return _Stream(found)
         return self._as_galaxys(found) if name == "create" else found
 
     return call
@@ -205,14 +226,15 @@ class ConcreteAdapter(_Adapter, objectstore.ConcreteObjectStore):
         self.quota_source, self.quota_enabled = about.quota.source, about.quota.enabled
         self.device_id = about.device
         self.object_expires_after_days = about.object_expires_after_days
+        self.enable_direct_download = about.direct_download
         self.badges = [{"type": one.type, "message": one.message} for one in about.badges]  # type: ignore[typeddict-item]
         if ours.spec.kind == "disk":
             self.file_path = str(ours.spec.options["root"])
 
     @property
     def cache_target(self) -> Any:
-        target = self.ours.shelf.cache_target()
-        return None if target is None else _cache_target(target)
+        """The first of several; `cache_targets` has all."""
+        return next(iter(self.cache_targets()), None)
 
 
 class _GroupAdapter(_Adapter):

@@ -104,6 +104,7 @@ class StoreModel:
     badges: list[dict[str, Any]] = field(default_factory=list)
     device: str | None = None
     object_expires_after_days: int | None = None
+    enable_direct_download: bool = False
 
 
 def badges_of(about: GalaxyAttributes, *, quotas: bool, cloud: bool) -> list[dict[str, Any]]:

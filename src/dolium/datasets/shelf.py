@@ -49,7 +49,13 @@ class Shelf(Protocol):
     def open(self, dataset: DatasetId, at: Address, wanted: ByteRange | None) -> BlobReader:
         """Raises DatasetNotFound, RangeNotSatisfiable."""
 
-    def url(self, dataset: DatasetId, at: Address, seconds: int) -> str | None: ...
+    def at_hand(self, dataset: DatasetId, at: Address) -> bool:
+        """Whether `path` has nothing to fetch. Raises DatasetNotFound."""
+
+    def url(
+        self, dataset: DatasetId, at: Address, seconds: int, *, disposition: str = "", media_type: str = ""
+    ) -> str | None:
+        """None if there is none; what the answer shall say is asked for where that can be."""
 
     def space(self) -> Space | None:
         """None if it is not known."""
@@ -57,7 +63,7 @@ class Shelf(Protocol):
     def probe(self) -> None:
         """Raises StoreUnavailable."""
 
-    def cache_target(self) -> CacheTarget | None: ...
+    def cache_targets(self) -> list[CacheTarget]: ...
 
     def start(self) -> None: ...
 

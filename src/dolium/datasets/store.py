@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from dolium.config.specs import Quota
 from dolium.datasets.layout import Address
 from dolium.datasets.maps import DeviceSourceMap, QuotaSourceMap, StoreModel, is_users_own
+from dolium.datasets.streams import DataStream
 from dolium.errors import DatasetNotFound, RangeNotSatisfiable
 from dolium.values import ByteRange
 
@@ -39,6 +40,7 @@ __all__ = ["ObjectStore"]
 T = TypeVar("T")
 
 _URL_SECONDS: Final = 3600
+_MAIN: Final = Address()
 
 
 class ObjectStore(ABC):
@@ -240,6 +242,48 @@ class ObjectStore(ABC):
         except DatasetNotFound:
             return None
 
+    def get_direct_download_url(
+        self, obj: Any, content_disposition: str | None = None, content_type: str | None = None
+    ) -> str | None:
+        """A URL to send a client to for the bytes of the dataset, for an hour; None unless its store has
+        `enable_direct_download` and signs URLs.
+
+        The answer there has these headers, where the service can be asked for them. It asks nobody's rights.
+        """
+
+        def url(leaf: ConcreteStore, dataset: DatasetId, at: Address) -> str | None:
+            _size(leaf, dataset, at)
+            if not leaf.about.direct_download:
+                return None
+            return leaf.shelf.url(
+                dataset,
+                at,
+                _URL_SECONDS,
+                disposition=content_disposition or "",
+                media_type=content_type or "",
+            )
+
+        try:
+            return self._first(obj, _MAIN, url)
+        except DatasetNotFound:
+            return None
+
+    def get_data_stream(self, obj: Any) -> DataStream | None:
+        """The bytes of the dataset as they come from a remote store, while a copy is kept in the cache, if it fits and
+        all of it is read. None where `get_filename` costs no more: on a disk, in the cache, without bytes; and where
+        there is no dataset.
+        """
+
+        def stream(leaf: ConcreteStore, dataset: DatasetId, at: Address) -> DataStream | None:
+            if not _size(leaf, dataset, at) or leaf.shelf.at_hand(dataset, at):
+                return None
+            return DataStream(leaf.shelf.open(dataset, at, None))
+
+        try:
+            return self._first(obj, _MAIN, stream)
+        except DatasetNotFound:
+            return None
+
     # The store that has a dataset. None, [] or False where nothing is known yet.
 
     def get_concrete_store_name(self, obj: Any) -> str | None:
@@ -312,7 +356,7 @@ class ObjectStore(ABC):
 
     def cache_targets(self) -> list[CacheTarget]:
         """The folders of caches, one that several stores share once."""
-        found = [target for leaf in self.leaves() if (target := leaf.shelf.cache_target()) is not None]
+        found = [target for leaf in self.leaves() for target in leaf.shelf.cache_targets()]
         return list({target[0]: target for target in found}.values())
 
     def to_model(self, object_store_id: str | None) -> StoreModel:
@@ -326,6 +370,7 @@ class ObjectStore(ABC):
             badges=self.badges(),
             device=about.device,
             object_expires_after_days=about.object_expires_after_days,
+            enable_direct_download=about.direct_download,
         )
 
     def start(self) -> None:

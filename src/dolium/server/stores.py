@@ -35,6 +35,7 @@ from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health
 from dolium.stores.composites.placement import Request, State
 from dolium.stores.composites.routed import Routed
+from dolium.stores.composites.shards import ShardedCache, Shards
 from dolium.stores.contract import BlobStore
 from dolium.stores.leaves.disk import Disk, Options
 from dolium.wire.headers import STORAGE_CLASSES
@@ -248,13 +249,20 @@ class LiveStores:
 
 def _cached(leaf: BlobStore, spec: CacheSpec, store_id: str) -> BlobStore:
     """The service never writes a blob twice, so what the cache has stays true."""
-    options = CacheOptions(
-        Path(spec.path),
-        size_bytes=spec.size_bytes,
-        fresh_seconds=math.inf,
-        keep_writes=spec.cache_updated_data,
-    )
-    return Cached(leaf, options, scope=store_id)
+    every = [
+        CacheOptions(
+            Path(one.path),
+            size_bytes=one.size_bytes,
+            fresh_seconds=math.inf,
+            keep_writes=spec.cache_updated_data,
+        )
+        for one in spec.shards
+    ]
+    caches = [Cached(leaf, options, scope=store_id) for options in every]
+    if len(caches) == 1:
+        return caches[0]
+    names = [str(one.path) for one in spec.shards]
+    return ShardedCache(caches, Shards(names, [one.weight for one in spec.shards]))
 
 
 def _configured(spec: StoresSpec | None, store_id: str) -> State:

@@ -294,8 +294,14 @@ class ReadsOrigin(Protocol):
 class SignsUrls(Protocol):
     """Lets others read a blob without us."""
 
-    def sign_url(self, key: str, *, seconds: int) -> str:
-        """A URL by which whoever has it can GET the blob for so long, whether there is one or not."""
+    def sign_url(
+        self, key: str, *, seconds: int, content_disposition: str = "", content_type: str = ""
+    ) -> str:
+        """A URL by which whoever has it can GET the blob for so long, whether there is one or not.
+
+        `content_disposition`, `content_type`: what the answer shall say of the blob, as far as the service and our
+        credentials allow to ask for that; else the URL is what it is without.
+        """
         ...
 
 

@@ -21,6 +21,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 _BACKDATED = dt.timedelta(minutes=5)  # a clock that is a little behind still accepts it
 _VALID = dt.timedelta(days=1)
 
+HERE = ("localhost", "127.0.0.1", "::1")
+"""The names of this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:
@@ -31,7 +34,7 @@ class Authority:
     key_file: Path
 
 
-def make_authority(folder: Path, *, hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")) -> Authority:
+def make_authority(folder: Path, *, hosts: tuple[str, ...] = HERE) -> Authority:
     """Make an authority and one server certificate for `hosts` (names or addresses) in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     now = dt.datetime.now(dt.UTC)

@@ -45,6 +45,7 @@ __all__ = [
     "OriginSuite",
     "PathsSuite",
     "PlacesSuite",
+    "SignsAnswersSuite",
     "SignsSuite",
     "SpaceSuite",
     "keys",
@@ -435,6 +436,22 @@ class SignsSuite:
             urllib.request.urlopen(url.partition("?")[0], timeout=10)
         with pytest.raises(ValueError, match="key"):
             power.sign_url("../a", seconds=60)
+
+
+class SignsAnswersSuite(SignsSuite):
+    """SignsUrls, of a service that can be asked for headers of the answer."""
+
+    def test_the_answer_to_a_signed_url_says_what_it_shall(self, store: BlobStore) -> None:
+        power = unwrap(store, SignsUrls)
+        assert power is not None
+        put(store, "a/b+c=d", b"bytes")
+        said = "attachment; filename=\"a b.txt\"; filename*=UTF-8''%C3%A9.txt"
+        for disposition, kind in ((said, "text/x-e"), (said, ""), ("", "text/plain")):
+            url = power.sign_url("a/b+c=d", seconds=60, content_disposition=disposition, content_type=kind)
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                assert answer.read() == b"bytes"
+                assert answer.headers.get("Content-Disposition", "") == disposition
+                assert not kind or answer.headers["Content-Type"] == kind
 
 
 SUITES: Final[Mapping[type, type]] = {

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from dolium.testing.certificates import Authority, make_authority
+from dolium.testing.certificates import HERE, Authority, make_authority
 
 _READY_WITHIN = 30.0  # seconds; a cold start with two workers takes about one
 _DRAINED_WITHIN = 20.0
@@ -57,7 +57,7 @@ class LiveServer:
     """`python -m dolium serve` over `folder/data`, with a key of its own. Use it as a context manager.
 
     `program` starts another dolium than the one this runs in. `config` is the text of a configuration file;
-    `environment` comes on top of this process's own.
+    `environment` comes on top of this process's own. `names`: of hosts that its certificate is for too.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class LiveServer:
         program: tuple[str, ...] = (sys.executable, "-m", "dolium"),
         config: str = "",
         environment: Mapping[str, str] | None = None,
+        names: tuple[str, ...] = (),
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ class LiveServer:
         self._config = folder / "dolium.yml"
         self._config.write_text(config)
         self._workers = workers
-        self._authority: Authority = make_authority(folder / "tls")
+        self._authority: Authority = make_authority(folder / "tls", hosts=(*HERE, *names))
         plain, tls = free_ports(2)
         self.http = Site(f"http://127.0.0.1:{plain}", access_key, secret_key)
         self.https = Site(f"https://127.0.0.1:{tls}", access_key, secret_key, self._authority.ca_file)

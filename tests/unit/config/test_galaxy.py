@@ -13,7 +13,7 @@ from dolium.config.convert import to_objects, to_yaml
 from dolium.config.explain import as_json
 from dolium.config.galaxy import ReadStores, read_stores, read_stores_objects
 from dolium.config.galaxy_leaves import leaf_options
-from dolium.config.specs import CacheSpec, GalaxyDefaults, GroupSpec, LeafSpec, StoresSpec
+from dolium.config.specs import CacheSpec, GalaxyDefaults, GroupSpec, LeafSpec, Shard, StoresSpec
 from dolium.errors import ConfigError
 from dolium.stores.leaves.disk import Disk, Options
 from dolium.stores.registry import LEAVES, build_leaf
@@ -145,7 +145,7 @@ def test_galaxys_own_values_fill_in_what_the_file_leaves_open(tmp_path: Path) ->
     first, second = read_stores(file, {}, defaults=defaults).spec.leaves()
     assert first.options["root"] == Path("/f")
     assert (first.galaxy.files_dir, first.galaxy.store_by) == (None, "uuid")
-    assert second.cache == CacheSpec(Path("/c"), 2 << 30, written=False)
+    assert second.cache == CacheSpec((Shard(Path("/c"), 1, 2 << 30),), written=False)
     text = to_yaml(read_stores(file, {}, defaults=defaults).spec)
     assert "/f" not in text
     assert "uuid" not in text

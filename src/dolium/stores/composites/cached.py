@@ -113,6 +113,17 @@ class Cached(BlobStore):
             lease.close()
         return info
 
+    def holds(self, key: str) -> bool:
+        """Whether the whole blob is here, as it is in the far store. Raises BlobNotFound."""
+        check_key(key)
+        try:
+            _, lease = self._fetcher.look(key)
+        except CacheBroken:
+            return False
+        if lease is not None:
+            lease.close()
+        return lease is not None
+
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[BlobInfo]:
         return self.far.list(prefix, after=after)
 

@@ -21,7 +21,13 @@ from urllib.parse import quote, urlencode
 from obstore.store import AzureStore
 
 from dolium.errors import ConfigError
-from dolium.stores.leaves.object_service import ObjectService, ServiceClient, client_options, retries
+from dolium.stores.leaves.object_service import (
+    AnswerHeaders,
+    ObjectService,
+    ServiceClient,
+    client_options,
+    retries,
+)
 from dolium.values import Secret
 
 __all__ = ["AzureBlob", "Options"]
@@ -113,25 +119,31 @@ class _Signer:
                 "the account_key of the azure_blob store is not the base64 text of a key"
             ) from error
 
-    def url(self, name: str, seconds: int) -> str:
+    def url(self, name: str, seconds: int, answer: AnswerHeaders) -> str:
         expires = (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
         resource = f"/blob/{self._account}/{self._container}/{name}"
-        unused = [""] * 7  # a snapshot, a scope of encryption, and headers of the answer
-        fields = ["r", "", expires, resource, "", "", "", _SIGNED_VERSION, "b", *unused]
+        # Permissions, start, end, place, identifier, addresses, protocol, version, kind, snapshot, encryption scope; then
+        # what the answer says of caching, disposition, encoding, language and type.
+        fields = [
+            "r", "", expires, resource, "", "", "", _SIGNED_VERSION, "b", "", "",
+            "", answer.content_disposition, "", "", answer.content_type,
+        ]  # fmt: skip
         signature = hmac.new(self._key, "\n".join(fields).encode(), hashlib.sha256).digest()
         said = {
             "sv": _SIGNED_VERSION, "se": expires, "sr": "b", "sp": "r", "sig": base64.b64encode(signature).decode(),
+            "rscd": answer.content_disposition, "rsct": answer.content_type,
         }  # fmt: skip
-        return f"{self._base}/{self._container}/{quote(name)}?{urlencode(said)}"
+        query = urlencode({field: value for field, value in said.items() if value}, quote_via=quote)
+        return f"{self._base}/{self._container}/{quote(name)}?{query}"
 
 
 class _Client(ServiceClient):
     signer: _Signer | None = None
 
-    def sign(self, name: str, method: str, seconds: int) -> str:
-        if self.signer is None or method != "GET":
-            return super().sign(name, method, seconds)
-        return self.signer.url(self.encoded(name), seconds)
+    def url(self, name: str, seconds: int, answer: AnswerHeaders) -> str:
+        if self.signer is None:  # a service principal: what the answer says cannot be asked for
+            return super().url(name, seconds, answer)
+        return self.signer.url(self.encoded(name), seconds, answer)
 
     def encoded(self, name: str) -> str:
         return name if name.isascii() and "\\" not in name else _ODD.sub(_write, name)

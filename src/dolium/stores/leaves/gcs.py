@@ -80,9 +80,13 @@ class Gcs(Remote):
         if client.signs:
             self.sign_url = self._sign_url
 
-    def _sign_url(self, key: str, *, seconds: int) -> str:
+    def _sign_url(
+        self, key: str, *, seconds: int, content_disposition: str = "", content_type: str = ""
+    ) -> str:
         """A URL that anyone may read the blob with, for so long, a week at most."""
-        return self.client.sign(self.name_of(key), min(seconds, _SIGNED_AT_MOST))
+        return self.client.sign(
+            self.name_of(key), min(seconds, _SIGNED_AT_MOST), content_disposition, content_type
+        )
 
 
 class _Client:
@@ -162,11 +166,12 @@ class _Client:
         except BlobNotFound:
             self.require()
 
-    def sign(self, name: str, seconds: int) -> str:
+    def sign(self, name: str, seconds: int, disposition: str, media_type: str) -> str:
         with self._translating(name):
             url: str = self._bucket.blob(name).generate_signed_url(
                 version="v4", method="GET", expiration=timedelta(seconds=seconds),
                 api_access_endpoint=self._endpoint or None, credentials=self._credentials,
+                response_disposition=disposition or None, response_type=media_type or None,
             )  # fmt: skip
         return url
 

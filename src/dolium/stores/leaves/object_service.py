@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from dolium.stores.leaves.remote import Incoming
 
-__all__ = ["ObjectService", "ServiceClient", "client_options", "retries"]
+__all__ = ["AnswerHeaders", "ObjectService", "ServiceClient", "client_options", "retries"]
 
 _FIELD: Final = "dolium"  # an Azure name of metadata is an identifier
 _PIECE: Final = 1 << 20
@@ -60,6 +60,13 @@ def retries(attempts: int, timeout_seconds: float) -> RetryConfig:
         "retry_timeout": timedelta(seconds=timeout_seconds * attempts),
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3)},
     }
+
+
+class AnswerHeaders(NamedTuple):
+    """What the answer to a signed URL shall say of the blob; empty: what the service says by itself."""
+
+    content_disposition: str
+    content_type: str
 
 
 class ServiceClient:
@@ -160,6 +167,11 @@ class ServiceClient:
         with self._translating(name):
             return str(obstore.sign(self.service, method, self.encoded(name), timedelta(seconds=seconds)))
 
+    def url(self, name: str, seconds: int, answer: AnswerHeaders) -> str:
+        """For reading. `answer` is asked for where the credentials are known here: obstore signs nothing but the path."""
+        del answer
+        return self.sign(name, "GET", seconds)
+
     def close(self) -> None:
         """Connections go with the object."""
 
@@ -187,9 +199,12 @@ class ObjectService(Remote):
 
     client: ServiceClient
 
-    def sign_url(self, key: str, *, seconds: int) -> str:
+    def sign_url(
+        self, key: str, *, seconds: int, content_disposition: str = "", content_type: str = ""
+    ) -> str:
         """A URL that anyone may read the blob with, for so long."""
-        return self.client.sign(self.name_of(key), "GET", seconds)
+        answer = AnswerHeaders(content_disposition, content_type)
+        return self.client.url(self.name_of(key), seconds, answer)
 
 
 class _Incoming:

@@ -85,8 +85,11 @@ class OpenstackSwift(Remote):
         if options.temp_url_key is not None:
             self.sign_url = self._sign_url
 
-    def _sign_url(self, key: str, *, seconds: int) -> str:
-        """A URL that anyone may read the blob with, for so long."""
+    def _sign_url(
+        self, key: str, *, seconds: int, content_disposition: str = "", content_type: str = ""
+    ) -> str:
+        """A URL that anyone may read the blob with, for so long. Swift is asked for no headers."""
+        del content_disposition, content_type
         return self.client.sign(self.name_of(key), seconds)
 
     def space(self) -> Space | None:
