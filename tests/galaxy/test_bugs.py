@@ -74,7 +74,7 @@ def test_an_empty_dataset_costs_nothing_again_and_again(
 ) -> None:
     """Galaxy makes four requests each time that the path of one is asked for."""
     far = CountingStore(Memory())
-    monkeypatch.setattr("dolium.datasets.entry.build_leaf", lambda *_, **__: far)
+    monkeypatch.setattr("dolium.datasets.building.build_leaf", lambda *_, **__: far)
     store = build(tmp_path, {"type": "boto3", "id": "far", "bucket": {"name": "b"}})
     dataset = Dataset(24)
     store.create(dataset)

@@ -12,6 +12,7 @@ import yaml
 from galaxy.objectstore.templates import ConfiguredObjectStoreTemplates, template_to_configuration
 
 from dolium.config.galaxy_leaves import leaf_options
+from dolium.config.specs import LeafSpec
 from dolium.datasets.galaxy import ConcreteAdapter, _concrete_object_store
 from dolium.datasets.galaxy import build_object_store_from_config as build
 from dolium.errors import ConfigError
@@ -87,6 +88,7 @@ def test_a_template(name: str, tmp_path: Path) -> None:
     assert f"{first[0]}/{first[1]}/{first[2]}/dataset_{dataset.uuid}.dat" in store.construct_path(dataset)
     said = [badge["type"] for badge in store.to_model("x").badges if badge["source"] == "admin"]
     assert said == [badge["type"] for badge in configuration.badges or []]
+    assert isinstance(store.ours.spec, LeafSpec)
     options = leaf_options(store.ours.spec)
     if configuration.type == "disk":
         assert options["root"] == Path(configuration.files_dir)

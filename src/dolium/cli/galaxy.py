@@ -6,9 +6,12 @@ import argparse
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 from dolium.cli.options import Commands
 from dolium.datasets.startup import HOOK
+from dolium.errors import StoreUnavailable
+from dolium.stores.leaves import disk_identity
 
 __all__ = ["add"]
 
@@ -52,6 +55,16 @@ def add(commands: Commands) -> None:
         allow_abbrev=False,
     )
     path.set_defaults(run=_path)
+    identify = actions.add_parser(
+        "identify",
+        help="give the folder of a disk an identity",
+        description="Give the folder of a disk an identity, and print it, for expected_uuid in the file of stores: a folder "
+        "without it is then the mount point of a missing disk. One that has an identity keeps it.",
+        epilog="Exit codes: 0 done, 1 the folder cannot be written, or has an identity that cannot be read.",
+        allow_abbrev=False,
+    )
+    identify.add_argument("folder", type=Path, metavar="FOLDER", help="the files_dir of the store")
+    identify.set_defaults(run=_identify)
 
 
 def _run(args: argparse.Namespace) -> int:  # noqa: RET503 - it becomes the command
@@ -75,4 +88,16 @@ def _is_installed() -> bool:
 
 def _path(_args: argparse.Namespace) -> int:
     print(HOOK)
+    return 0
+
+
+def _identify(args: argparse.Namespace) -> int:
+    if not args.folder.is_dir():
+        print(f"dolium: {args.folder} is no folder: is its disk mounted?", file=sys.stderr)
+        return 1
+    try:
+        print(disk_identity.initialise(args.folder))
+    except (OSError, StoreUnavailable) as error:
+        print(f"dolium: {args.folder} cannot get an identity: {error}", file=sys.stderr)
+        return 1
     return 0

@@ -60,9 +60,18 @@ def _store(spec: LeafSpec | GroupSpec, extra: Mapping[str, Any] | None = None) -
         "global_max_percent_full": spec.max_percent,
         "write_quorum": spec.write_quorum,
     }
-    if spec.kind == "hierarchical":
+    if spec.kind != "distributed":
         said["private"] = galaxy.private or None
         said["quota"] = None if galaxy.quota == Quota() else _plain(asdict(galaxy.quota))
+    if spec.kind == "replicated":
+        said |= {
+            "store_by": None if galaxy.store_by == "id" else galaxy.store_by,
+            "device": galaxy.device,
+            "badges": _plain(galaxy.badges) or None,
+            "object_expires_after_days": galaxy.object_expires_after_days,
+            "enable_direct_download": galaxy.direct_download or None,
+            "extra_dirs": _plain(galaxy.extra_dirs) or None,
+        }
     said["backends"] = [_child(child, spec.kind) for child in spec.children]
     return {"type": spec.kind, **{key: value for key, value in said.items() if value is not None}}
 

@@ -31,11 +31,12 @@ def leaf_options(spec: LeafSpec) -> dict[str, object]:
 
     Raises ConfigError for a reference that was not resolved.
     """
-    return {name: _revealed(spec, value) for name, value in spec.options.items() if name not in _KEPT_ONLY}
+    kept = _KEPT_ONLY | {"timeout_seconds"} if spec.kind == "disk" else _KEPT_ONLY
+    return {name: _revealed(spec, value) for name, value in spec.options.items() if name not in kept}
 
 
 _KEPT_ONLY: Final = frozenset({"download_concurrency"})
-"""Said again by `to_dict`, and nothing else: a blob is read as one stream."""
+"""Said again by `to_dict`, and nothing else: a blob is read as one stream. The deadline of a disk is kept by who asks it."""
 
 
 def _revealed(spec: LeafSpec, value: object) -> object:
@@ -83,6 +84,7 @@ def _disk(reading: Reading, written: Written) -> Options:
             "root": written.get("files_dir", reading.defaults.file_path),
             "durability": written.get("durability"),
             "min_free_bytes": written.get("min_free"),
+            "timeout_seconds": written.get("timeout_seconds"),
             "expected_uuid": written.get("expected_uuid"),
         }
     )

@@ -127,6 +127,17 @@ CHILD: Final[Schema] = {
 }
 """Keys of a store in a group, beside those of its type."""
 
+_ONE_PLACE: Final[Schema] = {
+    "store_by": one_of("id", "uuid"),
+    "private": boolean,
+    "device": text,
+    "quota": _QUOTA,
+    "badges": _badges,
+    "object_expires_after_days": whole(1),
+    "enable_direct_download": boolean,
+}
+"""What Galaxy says of a place with one id: a leaf, or copies that are one place."""
+
 _GROUP: Final[Schema] = {"type": text, "name": text, "description": text, "extra_dirs": _extra_dirs}
 
 GROUPS: Final[Mapping[str, Schema]] = {
@@ -137,21 +148,15 @@ GROUPS: Final[Mapping[str, Schema]] = {
         "global_max_percent_full": number(0, 100),
     },
     "distributed": {**_GROUP, "search_for_missing": boolean, "global_max_percent_full": number(0, 100)},
-    "replicated": {**_GROUP, "write_quorum": whole(1, 1000)},  # ours
+    "replicated": {**_GROUP, **_ONE_PLACE, "write_quorum": whole(1, 1000)},  # ours
 }
 """`backends` is read apart."""
 
 _LEAF: Final[Schema] = {
     "type": text,
-    "store_by": one_of("id", "uuid"),
     "name": text,
     "description": text,
-    "private": boolean,
-    "device": text,
-    "quota": _QUOTA,
-    "badges": _badges,
-    "object_expires_after_days": whole(1),
-    "enable_direct_download": boolean,
+    **_ONE_PLACE,
     "extra_dirs": _extra_dirs,
     "expected_uuid": text,  # ours
 }
@@ -234,6 +239,7 @@ LEAVES: Final[Mapping[str, LeafType]] = {
             "files_dir": folder,
             "durability": one_of("strict", "relaxed"),  # ours
             "min_free": size,  # ours
+            "timeout_seconds": number(0.1),  # ours
         },
     ),
     "s3": LeafType("s3", _S3, ("bucket.name",)),

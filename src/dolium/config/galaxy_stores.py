@@ -47,7 +47,8 @@ class _Above:
     """What a store has from the groups around it."""
 
     takes_new: bool = True  # new data can come here though nobody asks for this store
-    hierarchy: GalaxyAttributes | None = None  # private and quota are one for a whole hierarchy
+    whole: GalaxyAttributes | None = None  # private and quota are one for a hierarchy, and for all copies
+    copies: bool = False  # it is one of several copies
 
 
 class Stores:
@@ -197,21 +198,37 @@ class Stores:
             extra_dirs=said.get("extra_dirs", ()),
             files_dir=said.get("files_dir"),
         )
-        return self._in_hierarchy(found, said, line, above)
+        return self._as_the_whole(found, said, line, above)
 
-    def _in_hierarchy(
+    def _as_the_whole(
         self, found: GalaxyAttributes, said: Mapping[str, Any], line: int, above: _Above
     ) -> GalaxyAttributes:
-        tree = above.hierarchy
-        if tree is None:
+        whole = above.whole
+        if whole is None:
             return found
-        for key, own, whole in (("private", found.private, tree.private), ("quota", found.quota, tree.quota)):
-            if key in said and own != whole:
-                raise self._reading.wrong(
-                    line,
-                    f"{key} is one for a whole hierarchy; write it on the hierarchical store, not on this one",
+        shared = ("private", "quota", "store_by") if above.copies else ("private", "quota")
+        for key in shared:
+            if key in said and getattr(found, key) != getattr(whole, key):
+                words = (
+                    f"{key} is one for all copies; write it on the replicated store"
+                    if above.copies
+                    else f"{key} is one for a whole hierarchy; write it on the hierarchical store"
                 )
-        return replace(found, private=tree.private, quota=tree.quota)
+                raise self._reading.wrong(line, f"{words}, not on this one")
+        if above.copies:
+            for key in (
+                "device",
+                "badges",
+                "object_expires_after_days",
+                "enable_direct_download",
+                "extra_dirs",
+            ):
+                if said.get(key):
+                    self._reading.notice(
+                        line,
+                        f"{self._reading.name(key)} of one copy has no effect; it can be said of the replicated store",
+                    )
+        return replace(found, **{key: getattr(whole, key) for key in shared})
 
     def _cache(self, said: Mapping[str, Any]) -> CacheSpec:
         defaults, cache = self._reading.defaults, said.get("cache") or {}
@@ -239,21 +256,28 @@ class Stores:
         reading = self._reading
         if store_id is not None:
             self._claim(store_id, line)
-        if "extra_dirs" in said:
+        if "extra_dirs" in said and kind != "replicated":
             reading.notice(
                 line, f"{reading.name('extra_dirs')} of a {kind} store has no effect, as in Galaxy"
             )
         galaxy = GalaxyAttributes(
             type_as_written=kind,
-            store_by=reading.defaults.store_by,
+            store_by=said.get("store_by", reading.defaults.store_by),
             name=said.get("name"),
             description=said.get("description"),
             private=said.get("private", False),
             quota=Quota(**said.get("quota", {})),
+            badges=said.get("badges", ()),
+            device=said.get("device"),
+            object_expires_after_days=said.get("object_expires_after_days"),
+            direct_download=said.get("enable_direct_download", False),
+            extra_dirs=said.get("extra_dirs", ()) if kind == "replicated" else (),
         )
-        galaxy = self._in_hierarchy(galaxy, said, line, above)
+        galaxy = self._as_the_whole(galaxy, said, line, above)
         if kind == "hierarchical":
-            above = replace(above, hierarchy=galaxy)
+            above = replace(above, whole=galaxy)
+        elif kind == "replicated":
+            above = replace(above, whole=galaxy, copies=True)
         children = self._children(kind, backends, above)
         quorum = said.get("write_quorum")
         if quorum is not None and quorum > len(children):
@@ -309,7 +333,7 @@ class Stores:
         reading = self._reading
         spec, said = self._store(table, self._type(table, child_of=kind), CHILD, above)
         ignored = {"distributed": ("order",), "hierarchical": ("weight", "allow_selection")}.get(
-            kind, ("order", "weight", "allow_selection", "max_percent_full")
+            kind, ("order", "weight", "allow_selection", "max_percent_full", "max_bytes")
         )
         for key in ignored:
             if key in said:

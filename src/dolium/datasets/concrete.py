@@ -12,7 +12,7 @@ from dolium.stores.composites.breaker import Breaker
 from dolium.stores.composites.placement import State
 
 if TYPE_CHECKING:
-    from dolium.config.specs import LeafSpec
+    from dolium.config.specs import GalaxyAttributes, GroupSpec, LeafSpec
     from dolium.datasets.layout import Address, DatasetId
     from dolium.datasets.shelf import Shelf
     from dolium.values import Space
@@ -23,13 +23,23 @@ T = TypeVar("T")
 
 
 class ConcreteStore(ObjectStore):
-    """`describe` gives what `to_dict` says; `quotas`: Galaxy counts them at all. `state` may be changed any time."""
+    """One leaf, or the copies of a replicated group. `describe` gives what `to_dict` says; `quotas`: Galaxy counts them at all. `state` may be changed any time."""
+
+    store_id: str
+    store_type: str
+    about: GalaxyAttributes
 
     def __init__(
-        self, spec: LeafSpec, shelf: Shelf, *, describe: Callable[[LeafSpec], dict[str, Any]], quotas: bool
+        self,
+        spec: LeafSpec | GroupSpec,
+        shelf: Shelf,
+        *,
+        describe: Callable[[], dict[str, Any]],
+        quotas: bool,
     ) -> None:
+        assert spec.id is not None, "a store has an id"
         self.spec = spec
-        self.store_id: str = spec.id
+        self.store_id = spec.id
         self.store_type = spec.galaxy.type_as_written
         self.store_by = spec.galaxy.store_by
         self.about = spec.galaxy
@@ -63,8 +73,9 @@ class ConcreteStore(ObjectStore):
         """A write; whether the store is down is remembered for where new data goes."""
         try:
             found = work()
-        except StoreUnavailable:
-            self.breaker.failed()
+        except StoreUnavailable as error:
+            if error.store_id == self.store_id:  # and not one of several copies, without which it goes on
+                self.breaker.failed()
             raise
         self.breaker.answered()
         return found
@@ -73,7 +84,7 @@ class ConcreteStore(ObjectStore):
         return badges_of(self.about, quotas=self._quotas, cloud=self.store_type == "cloud")
 
     def to_dict(self) -> dict[str, Any]:
-        return self._describe(self.spec)
+        return self._describe()
 
     def leaves(self) -> Sequence[ConcreteStore]:
         return (self,)

@@ -12,11 +12,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from dolium.config.convert import to_objects
-from dolium.config.specs import Credential, GalaxyDefaults, LeafSpec, RuleSpec, StoresSpec
+from dolium.config.specs import (
+    Credential,
+    GalaxyAttributes,
+    GalaxyDefaults,
+    GroupSpec,
+    LeafSpec,
+    RuleSpec,
+    StoresSpec,
+)
 from dolium.datasets.maps import badges_of
 
 if TYPE_CHECKING:
-    from dolium.datasets.group import GroupStore
+    from dolium.datasets.tree import Tree
 
 __all__ = ["Describer"]
 
@@ -33,31 +41,42 @@ class Describer:
 
     def leaf(self, spec: LeafSpec) -> dict[str, Any]:
         self._warn(spec)
-        about = spec.galaxy
-        found: dict[str, Any] = {
+        found = {
             **to_objects(StoresSpec(spec)),
-            **self._common(about.type_as_written),
             "id": spec.id,
+            **self._place(spec.galaxy, cloud=spec.kind != "disk"),
+        }
+        if spec.kind == "disk":
+            found["files_dir"] = str(spec.options["root"])
+        return found
+
+    def replicated(self, spec: GroupSpec) -> dict[str, Any]:
+        found = {**to_objects(StoresSpec(spec)), **self._place(spec.galaxy, cloud=False)}
+        found["backends"] = [
+            {**self._as_child(before), **self.leaf(child.spec)}
+            for before, child in zip(found["backends"], spec.children, strict=True)
+            if isinstance(child.spec, LeafSpec)
+        ]
+        return found
+
+    def _place(self, about: GalaxyAttributes, *, cloud: bool) -> dict[str, Any]:
+        own = {one.type: str(one.path) for one in about.extra_dirs}
+        return {
+            **self._common(about.type_as_written),
             "private": about.private,
             "store_by": about.store_by,
             "name": about.name,
             "description": about.description,
             "quota": asdict(about.quota),
-            "badges": badges_of(about, quotas=self._defaults.enable_quotas, cloud=spec.kind != "disk"),
+            "badges": badges_of(about, quotas=self._defaults.enable_quotas, cloud=cloud),
             "device": about.device,
             "object_expires_after_days": about.object_expires_after_days,
             "enable_direct_download": about.direct_download,
+            "extra_dirs": [{"type": name, "path": path} for name, path in (self._extra_dirs() | own).items()],
         }
-        own = {one.type: str(one.path) for one in about.extra_dirs}
-        found["extra_dirs"] = [
-            {"type": name, "path": path} for name, path in (self._extra_dirs() | own).items()
-        ]
-        if spec.kind == "disk":
-            found["files_dir"] = str(spec.options["root"])
-        return found
 
-    def group(self, store: GroupStore) -> dict[str, Any]:
-        spec = store.spec
+    def group(self, tree: Tree) -> dict[str, Any]:
+        spec = tree.spec
         found = {
             **to_objects(StoresSpec(spec, self._rules)),
             **self._common(spec.kind),
@@ -70,8 +89,8 @@ class Describer:
             found["search_for_missing"] = spec.search_for_missing
         written = found["backends"]
         found["backends"] = [
-            {**self._place(before), **branch.store.to_dict(), "id": branch.id}
-            for before, branch in zip(written, store.branches, strict=True)
+            {**self._as_child(before), **branch.store.to_dict(), "id": branch.id}
+            for before, branch in zip(written, tree.branches, strict=True)
         ]
         for one, child in zip(found["backends"], spec.children, strict=True):
             one.pop("rules", None)
@@ -81,7 +100,7 @@ class Describer:
         return found
 
     @staticmethod
-    def _place(written: Mapping[str, Any]) -> dict[str, Any]:
+    def _as_child(written: Mapping[str, Any]) -> dict[str, Any]:
         keys = ("max_percent_full", "max_bytes", "allow_selection", "state")
         return {key: written[key] for key in keys if key in written}
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dolium.datasets.disk_writing import Writing
 from dolium.datasets.file_reader import FileReader
 from dolium.datasets.layout import disk_path
 from dolium.errors import (
@@ -33,11 +33,11 @@ from dolium.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from dolium.stores.leaves import disk_identity, disk_temporary, syscalls
+from dolium.stores.leaves import disk_identity, disk_temporary
 from dolium.values import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dolium.datasets.layout import Address, DatasetId
     from dolium.datasets.shelf import CacheTarget
@@ -50,11 +50,14 @@ _MISSING: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ, errno.EINVAL})
 _IN_THE_WAY: Final = frozenset({errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
-_PIECE: Final = 1 << 20
 
 
 class DiskShelf:
-    """`extra`: further folders by name. `umask` of new files, as Galaxy's."""
+    """`extra`: further folders by name. `umask` of new files, as Galaxy's.
+
+    `moved`: told of each step of what takes long, for who watches whether the disk hangs. To make a shelf touches no
+    disk; `see` does.
+    """
 
     def __init__(
         self,
@@ -67,13 +70,19 @@ class DiskShelf:
         old_style: bool = False,
         min_free_bytes: int = 0,
         expected_uuid: str = "",
+        moved: Callable[[], None] | None = None,
     ) -> None:
         self.root = os.path.abspath(root)
         self.store_id = store_id
         self._bases: dict[str | None, str] = {name: os.path.abspath(path) for name, path in extra.items()}
         self._bases |= {None: self.root, "": self.root}
-        self._mode = 0o666 & ~umask
         self._strict = strict
+        self._writing = Writing(
+            mode=0o666 & ~umask,
+            strict=strict,
+            moved=moved or (lambda: None),
+            in_steps=strict and moved is not None,
+        )
         self._old_style = old_style
         self._min_free = min_free_bytes
         self._identity = (
@@ -82,7 +91,14 @@ class DiskShelf:
             else None
         )
         self._device: int | None = None  # the file system of the root, once it was seen
+
+    def see(self) -> None:
+        """Remember which disk lies there now."""
         self._look()
+
+    def look_again(self) -> None:
+        """Raises StoreUnavailable if it is not the one that was seen."""
+        self._require()
 
     # Where.
 
@@ -130,6 +146,12 @@ class DiskShelf:
     def path(self, dataset: DatasetId, at: Address, *, fetch: bool = True) -> str:  # noqa: ARG002 - it is here
         return self._find(dataset, at)[0]
 
+    def status(self, dataset: DatasetId, at: Address) -> os.stat_result | None:
+        try:
+            return self._find(dataset, at)[1]
+        except DatasetNotFound:
+            return None
+
     def open(self, dataset: DatasetId, at: Address, wanted: ByteRange | None) -> BlobReader:
         path, _ = self._find(dataset, at)
         try:
@@ -137,7 +159,10 @@ class DiskShelf:
         except OSError as error:
             raise self._translated(error) from error
         try:
-            size = os.fstat(descriptor).st_size
+            found = os.fstat(descriptor)
+            if stat.S_ISDIR(found.st_mode):
+                raise Conflict(f"{path} is a folder; it has no bytes of its own")
+            size = found.st_size
             start, stop = wanted.resolve(size) if wanted else (0, size)
         except BaseException:
             os.close(descriptor)
@@ -180,7 +205,10 @@ class DiskShelf:
             if here is None:
                 self._create(path, at)
             elif self._strict:
-                self._sync(path)
+                try:
+                    self._writing.sync(path)
+                except OSError as error:
+                    raise self._translated(error, writing=True) from error
             return
         self._replace(path, source, keep_links=keep_links and os.path.islink(source))
 
@@ -194,13 +222,11 @@ class DiskShelf:
             status = os.lstat(path)
         try:
             if entire_dir and (at.extra_dir or at.obj_dir):
-                self._remove_tree(path)
+                self._writing.remove_tree(path)
             elif stat.S_ISDIR(status.st_mode) and not os.path.islink(path):
                 raise Conflict(f"{path} is a folder; entire_dir deletes one that has a name of its own")
             else:
-                os.unlink(path)
-            if self._strict:
-                self._sync_folder(os.path.dirname(path))
+                self._writing.remove(path)
         except FileNotFoundError:
             return True  # somebody else was faster
         except OSError as error:
@@ -213,6 +239,7 @@ class DiskShelf:
         name = disk_temporary.begin()
         path = f"{folder}/{name}"
         try:
+            self._make_folder(folder)
             with open(path, "xb") as file:
                 file.write(b"dolium")
                 file.flush()
@@ -277,26 +304,17 @@ class DiskShelf:
             )
 
     def _create(self, path: str, at: Address) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             if at.dir_only:
                 self._make_folder(path)
                 return
             self._require_room(0)
             try:
-                descriptor = os.open(path, flags, self._mode)
+                self._writing.create(path)
             except FileNotFoundError:
                 self._require_device()
                 self._make_folder(os.path.dirname(path))
-                descriptor = os.open(path, flags, self._mode)
-            try:
-                os.fchmod(descriptor, self._mode)
-                if self._strict:
-                    syscalls.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            if self._strict:
-                self._sync_folder(os.path.dirname(path))
+                self._writing.create(path)
         except FileExistsError:
             if stat.S_ISDIR(os.lstat(path).st_mode):
                 raise Conflict(f"a folder lies where {path} should be") from None
@@ -307,84 +325,16 @@ class DiskShelf:
         """Put what `source` has under `path`. A source that cannot be read is the caller's OSError."""
         reading = None if keep_links else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         target = os.readlink(source) if keep_links else ""
-        folder = os.path.dirname(path)
-        name = disk_temporary.begin()
-        temporary = ""
         try:
             if reading is not None:
                 self._require_room(os.fstat(reading).st_size)
             self._require_device()
-            for place in (self._temporaries(path), folder):
-                self._make_folder(folder if place == folder else place)
-                temporary = (
-                    f"{place}/{disk_identity.TEMPORARY}-{name}" if place == folder else f"{place}/{name}"
-                )
-                if reading is None:
-                    os.symlink(target, temporary)
-                else:
-                    self._copy(reading, temporary)
-                try:
-                    self._rename(temporary, path)
-                    temporary = ""
-                    break
-                except OSError as error:
-                    # A folder below may be a link to another file system: then beside the file.
-                    if error.errno != errno.EXDEV or place == folder:
-                        raise
-                    os.unlink(temporary)
-            if self._strict:
-                self._sync_folder(folder)
+            self._writing.replace(path, reading, target, self._temporaries(path))
         except OSError as error:
             raise self._translated(error, writing=True) from error
         finally:
             if reading is not None:
                 os.close(reading)
-            if temporary:
-                _forget(temporary)
-            disk_temporary.end(name)
-
-    def _rename(self, temporary: str, path: str) -> None:
-        try:
-            if not self._strict and self._exchange(temporary, path):
-                return
-            os.replace(temporary, path)
-        except FileNotFoundError:
-            self._make_folder(os.path.dirname(path))
-            os.replace(temporary, path)
-
-    def _exchange(self, temporary: str, path: str) -> bool:
-        """Take the place of a file that is there; False if there is none, or the file system cannot."""
-        try:
-            if stat.S_ISDIR(os.lstat(path).st_mode) or not syscalls.exchange(temporary, path):
-                return False
-        except FileNotFoundError:
-            return False
-        try:
-            os.unlink(temporary)
-        except IsADirectoryError:  # in that very moment, a folder was made there
-            syscalls.exchange(temporary, path)
-            raise
-        return True
-
-    def _copy(self, reading: int, temporary: str) -> None:
-        writing = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, self._mode)
-        try:
-            os.fchmod(writing, self._mode)
-            offset = 0
-            try:
-                while sent := os.sendfile(writing, reading, offset, _PIECE << 5):
-                    offset += sent
-            except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENOSYS):
-                    raise
-                os.lseek(reading, offset, os.SEEK_SET)
-                os.lseek(writing, offset, os.SEEK_SET)
-                while piece := os.read(reading, _PIECE):
-                    _write_all(writing, piece)
-            if self._strict:
-                syscalls.fsync(writing)
-        finally:
-            os.close(writing)
 
     def _temporaries(self, path: str) -> str:
         """Of the base that the path is below."""
@@ -395,10 +345,7 @@ class DiskShelf:
         return f"{base}/{disk_identity.TEMPORARY}"
 
     def _make_folder(self, path: str) -> None:
-        if self._strict:
-            disk_identity.make_folder(Path(path))
-        else:
-            os.makedirs(path, exist_ok=True)
+        self._writing.make_folder(path)
         if self._device is None:
             self._look()
 
@@ -412,36 +359,6 @@ class DiskShelf:
             space = self.space()
             if space is not None and space.free - size < self._min_free:
                 raise StoreFull(f"{self.store_id} has come to its limit")
-
-    def _remove_tree(self, path: str) -> None:
-        """A job may still write there: what comes meanwhile is removed too, within reason."""
-        if os.path.islink(path) or not os.path.isdir(path):
-            os.unlink(path)
-            return
-        for _ in range(3):
-            shutil.rmtree(path, ignore_errors=True)
-            if not os.path.lexists(path):
-                return
-        shutil.rmtree(path)
-
-    def _sync(self, path: str) -> None:
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as error:
-            raise self._translated(error, writing=True) from error
-        try:
-            syscalls.fsync(descriptor)
-        except OSError as error:
-            raise self._translated(error, writing=True) from error
-        finally:
-            os.close(descriptor)
-
-    def _sync_folder(self, path: str) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            syscalls.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def _translated(self, error: OSError, *, writing: bool = False) -> DoliumError:
         found = error.errno
@@ -464,16 +381,3 @@ def _same(source: str, here: os.stat_result) -> bool:
     except OSError:
         return False
     return (found.st_dev, found.st_ino) == (here.st_dev, here.st_ino)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _forget(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return  # it is swept at the next start

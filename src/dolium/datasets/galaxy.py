@@ -28,7 +28,7 @@ from xml.etree import ElementTree as ET
 from galaxy.exceptions import ConfigDoesNotAllowException, MessageException, ObjectInvalid, ObjectNotFound
 from galaxy.objectstore.caching import CacheTarget
 
-from dolium.config.specs import GALAXY_DEFAULTS, GalaxyDefaults
+from dolium.config.specs import GALAXY_DEFAULTS, GalaxyDefaults, LeafSpec
 from dolium.datasets.concrete import ConcreteStore
 from dolium.datasets.entry import build_object_store
 from dolium.datasets.group import GroupStore
@@ -228,7 +228,7 @@ class ConcreteAdapter(_Adapter, objectstore.ConcreteObjectStore):
         self.object_expires_after_days = about.object_expires_after_days
         self.enable_direct_download = about.direct_download
         self.badges = [{"type": one.type, "message": one.message} for one in about.badges]  # type: ignore[typeddict-item]
-        if ours.spec.kind == "disk":
+        if isinstance(ours.spec, LeafSpec) and ours.spec.kind == "disk":
             self.file_path = str(ours.spec.options["root"])
 
     @property

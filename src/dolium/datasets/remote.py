@@ -192,6 +192,11 @@ class RemoteShelf:
         with self._asking():
             return self._cached(dataset).holds(key)
 
+    def status(self, dataset: DatasetId, at: Address) -> os.stat_result | None:
+        if at.base_dir:
+            return self._local.status(dataset, at)
+        return None  # what was written is sent by `update`, and seen in the size until then
+
     def construct(self, dataset: DatasetId, at: Address, *, local: bool = False) -> str:
         if at.base_dir:
             return self._local.construct(dataset, at)

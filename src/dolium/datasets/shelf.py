@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import os
+
     from dolium.datasets.layout import Address, DatasetId
     from dolium.stores.contract import BlobReader
     from dolium.values import ByteRange, Space
@@ -28,6 +30,9 @@ class Shelf(Protocol):
 
         Not `fetch`: only where it would be, if the bytes had to come from elsewhere.
         """
+
+    def status(self, dataset: DatasetId, at: Address) -> os.stat_result | None:
+        """Of the file that a job may have written in place; None if there is none on this machine."""
 
     def construct(self, dataset: DatasetId, at: Address, *, local: bool = False) -> str:
         """Where it would be, there or not; `local`: on this machine."""

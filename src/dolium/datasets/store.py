@@ -18,9 +18,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from dolium.config.specs import Quota
 from dolium.datasets.layout import Address
 from dolium.datasets.maps import DeviceSourceMap, QuotaSourceMap, StoreModel, is_users_own
+from dolium.datasets.replicated import ReplicatedShelf
 from dolium.datasets.streams import DataStream
 from dolium.errors import DatasetNotFound, RangeNotSatisfiable
 from dolium.values import ByteRange
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dolium.config.specs import GalaxyAttributes
     from dolium.datasets.concrete import ConcreteStore
     from dolium.datasets.layout import DatasetId
+    from dolium.datasets.replica_repair import Repaired
     from dolium.datasets.shelf import CacheTarget
     from dolium.stores.contract import BlobReader
     from dolium.values import Space
@@ -46,9 +47,14 @@ _MAIN: Final = Address()
 class ObjectStore(ABC):
     """What `ConcreteStore` and `GroupStore` have in common: Galaxy's interface, over a few questions of their own."""
 
-    store_type: str
-    about: GalaxyAttributes
-    store_id: str | None
+    if TYPE_CHECKING:
+
+        @property
+        def store_type(self) -> str: ...
+        @property
+        def about(self) -> GalaxyAttributes: ...
+        @property
+        def store_id(self) -> str | None: ...
 
     # Files of a dataset. The signatures are Galaxy's.
 
@@ -284,6 +290,24 @@ class ObjectStore(ABC):
         except DatasetNotFound:
             return None
 
+    def repair(
+        self,
+        obj: Any,
+        dir_only: bool = False,
+        extra_dir: str | None = None,
+        extra_dir_at_root: bool = False,
+        alt_name: str | None = None,
+        obj_dir: bool = False,
+        *,
+        right: str = "",
+    ) -> Repaired | None:
+        """Make the copies of a file equal again, in the replicated store that has it (`replica_repair.repaired`), or
+        those of all files in a folder; None if the store that has it keeps no copies. `right`: the member whose copy is
+        the right one, where people know better. Raises DatasetNotFound, StoreUnavailable.
+        """
+        at = Address(None, dir_only, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        return self._first(obj, at, _repaired(right))
+
     # The store that has a dataset. None, [] or False where nothing is known yet.
 
     def get_concrete_store_name(self, obj: Any) -> str | None:
@@ -348,7 +372,7 @@ class ObjectStore(ABC):
         return 100.0 * (total - sum(space.free for space in found)) / total if total else 0.0
 
     def get_quota_source_map(self) -> QuotaSourceMap:
-        return QuotaSourceMap(self._whole_quota(), [(one.store_id, one.about.quota) for one in self.leaves()])
+        return QuotaSourceMap(self.about.quota, [(one.store_id, one.about.quota) for one in self.leaves()])
 
     def get_device_source_map(self) -> DeviceSourceMap:
         whole = self.about.device
@@ -426,9 +450,6 @@ class ObjectStore(ABC):
     def _holder(self, obj: Any) -> ConcreteStore | None:
         """Who has the dataset; None if nobody."""
 
-    def _whole_quota(self) -> Quota:
-        return self.about.quota
-
 
 def _size(leaf: ConcreteStore, dataset: DatasetId, at: Address) -> int:
     found = leaf.shelf.size(dataset, at)
@@ -448,6 +469,17 @@ def _place(leaf: ConcreteStore, dataset: DatasetId, at: Address) -> str:
 def _url(leaf: ConcreteStore, dataset: DatasetId, at: Address) -> str | None:
     _size(leaf, dataset, at)
     return leaf.shelf.url(dataset, at, _URL_SECONDS)
+
+
+def _repaired(right: str) -> Callable[[ConcreteStore, DatasetId, Address], Repaired | None]:
+    def repair(leaf: ConcreteStore, dataset: DatasetId, at: Address) -> Repaired | None:
+        shelf = leaf.shelf
+        if isinstance(shelf, ReplicatedShelf):
+            return shelf.repair(dataset, at, right=right)
+        _size(leaf, dataset, at)
+        return None
+
+    return repair
 
 
 def _opened(wanted: ByteRange | None) -> Callable[[ConcreteStore, DatasetId, Address], BlobReader]:

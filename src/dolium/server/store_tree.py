@@ -76,7 +76,7 @@ class _Builder:
     def _member(self, child: Child, group: GroupSpec) -> Member:
         spec = child.spec
         store = self._group(spec) if isinstance(spec, GroupSpec) else self._leaves[spec.id]
-        deadline = None if isinstance(spec, GroupSpec) or store.local else _deadline(spec)
+        deadline = None if isinstance(spec, GroupSpec) else _deadline(spec, local=store.local)
         name = spec.id or f"{spec.kind} group {next(self._unnamed)}"
         return Member(
             name,
@@ -89,6 +89,9 @@ class _Builder:
         )
 
 
-def _deadline(spec: LeafSpec) -> float:
+def _deadline(spec: LeafSpec, *, local: bool) -> float | None:
+    """None for a disk of this machine, unless the file says otherwise."""
     given = spec.options.get("timeout_seconds")
-    return float(given) if isinstance(given, int | float) else _DEADLINE
+    if isinstance(given, int | float):
+        return float(given)
+    return None if local else _DEADLINE

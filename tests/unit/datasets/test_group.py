@@ -387,11 +387,6 @@ def test_a_users_own_store_that_is_not_known_here_is_no_absence(tmp_path: Path) 
             store.exists(Dataset(24, object_store_id="user_objects://1"))
 
 
-def test_replicated_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="replicated"):
-        build(tmp_path, group("replicated", disk(tmp_path, "a"), disk(tmp_path, "b")))
-
-
 @KINDS
 def test_construct_path(tmp_path: Path, kind: str) -> None:
     store = two(tmp_path, kind)
@@ -453,28 +448,3 @@ def test_the_seed_step_by_step(tmp_path: Path) -> None:
     assert {datasets[number].object_store_id for number in range(20)} == {"olddata"}
     assert {datasets[number].object_store_id for number in range(20, 40)} == {"newdata"}
     assert {datasets[number].object_store_id for number in range(40, 60)} == {"newdata", "olddata"}
-
-
-def test_weights_and_stores_change_while_it_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = tmp_path / "stores.yml"
-
-    def say(*stores: str) -> None:
-        lines = [
-            f"  - {{id: {name}, type: disk, weight: {weight}, files_dir: {tmp_path}/{name}}}"
-            for name, weight in (one.split() for one in stores)
-        ]
-        file.write_text("\n".join(["type: distributed", "backends:", *lines]))
-
-    say("a 1")
-    store = build_object_store(file=file, defaults=defaults(tmp_path), reload_seconds=0)
-    first = store.leaves()[0]
-    assert store.create(Dataset(1)).store_id == "a"
-    say("a 0", "b 1")
-    assert {store.create(Dataset(number)).store_id for number in range(2, 20)} == {"b"}
-    assert store.leaves()[0] is first
-    assert store.exists(Dataset(1))
-    file.write_text("type: nonsense")
-    assert store.create(Dataset(30)).store_id == "b"
-    assert "stay as they were" in caplog.text
-    say("a 1", "b 0")
-    assert store.create(Dataset(31)).store_id == "a"

@@ -20,7 +20,7 @@ from tests.unit.datasets.kit import Dataset, build, write
 def far(monkeypatch: pytest.MonkeyPatch) -> CountingStore:
     """What is behind every remote store of these tests."""
     store = CountingStore(Memory())
-    monkeypatch.setattr("dolium.datasets.entry.build_leaf", lambda *_, **__: store)
+    monkeypatch.setattr("dolium.datasets.building.build_leaf", lambda *_, **__: store)
     return store
 
 

@@ -40,7 +40,7 @@ def far(monkeypatch: pytest.MonkeyPatch) -> FailingStore:
 
 
 def _serve(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dolium.datasets.entry.build_leaf", lambda *_, **__: store)
+    monkeypatch.setattr("dolium.datasets.building.build_leaf", lambda *_, **__: store)
 
 
 def remote(folder: Path, *, size: float = 1, **more: Any) -> ObjectStore:

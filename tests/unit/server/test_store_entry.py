@@ -64,6 +64,15 @@ def test_a_new_store_is_made_and_a_known_one_never(tmp_path: Path, database: Sql
     live.close()
 
 
+def test_a_disk_with_a_timeout_has_threads_of_its_own(tmp_path: Path, database: SqliteDatabase) -> None:
+    settings = two(tmp_path, first=", timeout_seconds: 5")
+    enter_stores(database, settings)
+    live = LiveStores(database, settings)
+    local = {record.name: live.now[record.id].store.local for record in stores.every(database)}
+    live.close()
+    assert local == {"a": False, "b": True}
+
+
 def test_a_store_of_which_the_catalog_was_lost_keeps_its_blobs(
     tmp_path: Path, database: SqliteDatabase
 ) -> None:
