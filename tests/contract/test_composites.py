@@ -128,7 +128,9 @@ class TestReplicatedOverBoth(StoreSuite, ChunksSuite, DescriptionsSuite, SpaceSu
 
 
 @pytest.mark.parametrize("deadline", [None, 60.0])
-class TestReplicatedOverDisks(StoreSuite, ChunksSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite):
+class TestReplicatedOverDisks(
+    StoreSuite, ChecksSuite, ChunksSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite
+):
     @pytest.fixture
     def store(self, disk: Callable[[], Disk], deadline: float | None) -> Replicated:
         return Replicated([Member(name, disk(), deadline_seconds=deadline) for name in "abc"], write_quorum=2)

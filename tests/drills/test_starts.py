@@ -64,7 +64,8 @@ def _go_back_to_the_first_schema(data: Path) -> None:
         "DROP INDEX garbage_of_blob", "DROP TABLE losses", "ALTER TABLE stores DROP COLUMN fence_ns",
         "ALTER TABLE stores DROP COLUMN walked_ns", "DROP TABLE damage", "DROP TABLE scrubs",
         "DROP INDEX objects_of_upload", "ALTER TABLE objects DROP COLUMN damaged",
-        "ALTER TABLE bodies DROP COLUMN crc", "ALTER TABLE stores DROP COLUMN state_set", "PRAGMA user_version = 1",
+        "ALTER TABLE bodies DROP COLUMN crc", "ALTER TABLE stores DROP COLUMN state_set", "DROP TABLE replicas",
+        "DROP TABLE repairs", "PRAGMA user_version = 1",
     ):  # fmt: skip
         connection.execute(sql).fetchall()
     connection.close()

@@ -17,7 +17,8 @@ _KEPT: Final = 20
 class Run:
     """`place`: where it goes on, as JSON of whoever walks. `ended_ms` None: under way, or cut off.
 
-    `mended`: blobs that got new checksums. `unknown`: blobs that could be held against nothing.
+    `mended`: blobs that got new checksums. `unknown`: blobs that could be held against nothing. `repaired`: copies in
+    members of replicated stores that were written anew.
     """
 
     id: int
@@ -29,12 +30,13 @@ class Run:
     bytes: int = 0
     mended: int = 0
     unknown: int = 0
+    repaired: int = 0
 
 
 def latest(read: Read) -> Run | None:
     """The newest, ended or not."""
     row = read.one(
-        "SELECT id, started_ms, ended_ms, place, bodies, blobs, bytes, mended, unknown FROM scrubs "
+        "SELECT id, started_ms, ended_ms, place, bodies, blobs, bytes, mended, unknown, repaired FROM scrubs "
         "ORDER BY id DESC LIMIT 1"
     )
     return Run(*row) if row else None
@@ -52,8 +54,9 @@ def begin(tx: Transaction, place: str) -> Run:
 def save(tx: Transaction, run: Run) -> None:
     """How far it came."""
     tx.run(
-        "UPDATE scrubs SET place = $1, bodies = $2, blobs = $3, bytes = $4, mended = $5, unknown = $6 WHERE id = $7",
-        run.place, run.bodies, run.blobs, run.bytes, run.mended, run.unknown, run.id,
+        "UPDATE scrubs SET place = $1, bodies = $2, blobs = $3, bytes = $4, mended = $5, unknown = $6, repaired = $7 "
+        "WHERE id = $8",
+        run.place, run.bodies, run.blobs, run.bytes, run.mended, run.unknown, run.repaired, run.id,
     )  # fmt: skip
 
 

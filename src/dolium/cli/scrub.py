@@ -23,7 +23,7 @@ from dolium.movers.scrub import Scrub, claim, recheck
 from dolium.objects.service import ObjectService
 from dolium.server.wiring import open_service
 
-__all__ = ["add"]
+__all__ = ["add", "until_told_to_stop"]
 
 _RATE = 50 << 20
 
@@ -35,7 +35,8 @@ whom ever, is gone on with. The service does the same every scrub.every, at scru
 
 An object whose bytes are wrong or lost is held back: GET and copies of it answer 500 InternalError, HEAD and
 listings show it, DELETE and overwriting work. Its file stays where it is. When the file is brought back, as from a
-backup, --recheck gives the object free.
+backup, --recheck gives the object free. Of a replicated store every copy is looked at; one that is wrong or missing
+is written anew from another, and nothing is held back as long as one is good.
 
 STATE is corrupt; suspect, when a read met it and no scrub has looked yet; or noted, when the bytes are right and
 what lies beside them (a description, a manifest) is not.
@@ -85,7 +86,7 @@ def _look(args: argparse.Namespace, service: ObjectService, folder: Path) -> boo
     if held is None:
         raise DoliumError("another dolium scrub is at work here; see dolium scrub --status")
     try:
-        with _until_told_to_stop() as stop:
+        with until_told_to_stop() as stop:
             if not args.recheck:
                 return Scrub(service, args.rate, stop.wait).work()
             try:
@@ -98,8 +99,8 @@ def _look(args: argparse.Namespace, service: ObjectService, folder: Path) -> boo
 
 
 @contextmanager
-def _until_told_to_stop() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM end the walk where it can be gone on with."""
+def until_told_to_stop() -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM end what is under way where it can be gone on with."""
     stop = threading.Event()
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
@@ -147,7 +148,7 @@ def _tell(args: argparse.Namespace, service: ObjectService, found: list[dict[str
                     {
                         "scrub": run.id, "started": moment(run.started_ms), "ended": moment(run.ended_ms),
                         "place": json.loads(run.place), "inline": run.bodies, "blobs": run.blobs, "bytes": run.bytes,
-                        "mended": run.mended, "unknown": run.unknown, "damaged": len(found),
+                        "mended": run.mended, "unknown": run.unknown, "repaired": run.repaired, "damaged": len(found),
                     }
                 )
             )  # fmt: skip
@@ -159,6 +160,7 @@ def _tell(args: argparse.Namespace, service: ObjectService, found: list[dict[str
         print(
             f"{run.bodies} inline objects and {run.blobs} blobs, {size_text(run.bytes)}; "
             f"{run.mended} got checksums, {run.unknown} could be held against nothing"
+            + (f"; {run.repaired} copies were written anew" if run.repaired else "")
         )
         if not found:
             print("nothing is damaged")
@@ -174,4 +176,6 @@ def _place(text: str) -> str:
     place = json.loads(text)
     if place["stage"] == "bodies":
         return "the inline objects"
+    if place["stage"] == "left":
+        return "the stores that were down when their turn came"
     return f"blob {place['from'].rstrip(chr(0)) or 'one'} of store {place['store']}"

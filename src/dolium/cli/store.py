@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dolium.catalog import fences, stores
-from dolium.catalog.database import Transaction
+from dolium.catalog import fences, replicas, stores
+from dolium.catalog.database import Database, Transaction
 from dolium.catalog.stores import Holding, StoreRecord
-from dolium.cli import store_explain
+from dolium.cli import store_explain, store_repair
 from dolium.cli.options import Commands, command, open_catalog, settings_of, verbs
 from dolium.cli.output import moment, show, show_all, size_text
 from dolium.config.settings import Settings
@@ -68,6 +68,7 @@ def add(commands: Commands) -> None:
     probed = command(store, "probe", "Ask the stores themselves whether they work.", _probe, listing=True)
     probed.add_argument("name", nargs="*", help="default: all")
     store_explain.add(store)
+    store_repair.add(store)
     command(
         store, "orphans", "List blobs that nothing names, with their descriptions.", _orphans, listing=True,
         more=_ORPHANS,
@@ -92,22 +93,21 @@ def _opened(args: argparse.Namespace) -> Iterator[tuple[ObjectService, LiveStore
 
 
 def _list(args: argparse.Namespace) -> int:
-    with _opened(args) as (_, live):
+    with _opened(args) as (service, live):
         holdings = live.holdings()
-        found = [_record(one, holdings.get(number, Holding())) for number, one in live.now.items()]
+        copies = _Copies(service.database, live)
+        found = [_record(one, holdings.get(number, Holding()), copies) for number, one in live.now.items()]
     shown = found if args.json else [_readable(record) for record in found]
-    show_all(
-        shown,
-        as_json=args.json,
-        columns=("name", "kind", "state", "up", "objects", "bytes", "total", "free", "used", "uuid"),
-    )
+    columns = ("name", "kind", "state", "up", "objects", "bytes", "total", "free", "used")
+    of_copies = ("group", "repairs") if any(record["group"] for record in found) else ()
+    show_all(shown, as_json=args.json, columns=(*columns, *of_copies, "uuid"))
     return 0
 
 
 def _show(args: argparse.Namespace) -> int:
-    with _opened(args) as (_, live):
+    with _opened(args) as (service, live):
         one = _named(live, args.name)
-        record = _record(one, live.holdings().get(one.record.id, Holding()))
+        record = _record(one, live.holdings().get(one.record.id, Holding()), _Copies(service.database, live))
     show(record if args.json else _readable(record), as_json=args.json)
     return 0
 
@@ -168,7 +168,34 @@ def _named(live: LiveStores, name: str) -> StoreNow:
     return found
 
 
-def _record(one: StoreNow, held: Holding) -> dict[str, Any]:
+class _Copies:
+    """What the catalog says of replicated stores: members, and the copies that these are to get."""
+
+    def __init__(self, database: Database, live: LiveStores) -> None:
+        self._replicas = replicas.every(database)
+        self._waiting = replicas.waiting(database)
+        self._names = {number: one.record.name for number, one in live.now.items()}
+
+    def record(self, one: StoreNow) -> dict[str, Any]:
+        """Of a member: its own; of a replicated store: those of all members."""
+        number = one.record.id
+        members = [replica for replica in self._replicas if replica.group_id == number]
+        ours = members or [
+            replica
+            for replica in self._replicas
+            if (replica.group_id, replica.store_id) == (one.group, number)
+        ]
+        return {
+            "group": self._names[one.group] if one.group is not None else None,
+            "members": [self._names.get(replica.store_id) for replica in members] or None,
+            "repairs": sum(self._waiting.get((one.group_id, one.store_id), 0) for one in ours)
+            if ours
+            else None,
+            "filled": all(replica.place is None for replica in ours) if ours else None,
+        }
+
+
+def _record(one: StoreNow, held: Holding, copies: _Copies) -> dict[str, Any]:
     record = one.record
     space, problem = None, None
     try:
@@ -196,6 +223,7 @@ def _record(one: StoreNow, held: Holding) -> dict[str, Any]:
         "used": round(1 - space.free / space.total, 4) if space and space.total else None,
         "uuid": record.uuid,
         "created": moment(record.created_ms),
+        **copies.record(one),
     }
 
 

@@ -12,7 +12,7 @@ from dolium.catalog import buckets, objects, tenancies
 from dolium.catalog.objects import ObjectRow
 from dolium.cli.options import Commands, command, open_catalog, settings_of, size
 from dolium.cli.output import printable
-from dolium.errors import RecordNotFound, StoreError
+from dolium.errors import BlobNotFound, RecordNotFound, StoreError, StoreUnavailable
 from dolium.objects.service import ObjectService
 from dolium.server.stores import LiveStores
 from dolium.server.wiring import limits_of
@@ -121,9 +121,42 @@ def _blobs(service: ObjectService, row: ObjectRow, names: dict[int, str]) -> lis
             for part in objects.parts_of(service.database, row.upload)
         ]
     return [
-        {"what": what, "store": names.get(store_id), "blob": key, "size": length}
+        {
+            "what": what,
+            "store": names.get(store_id),
+            "blob": key,
+            "size": length,
+            **_copies(service, store_id, key, names),
+        }
         for what, store_id, key, length in found
     ]
+
+
+def _copies(
+    service: ObjectService, store_id: int, blob_key: str | None, names: dict[int, str]
+) -> dict[str, Any]:
+    """Of a replicated store: the members that have the blob, and those that are down."""
+    members = service.members.get(store_id)
+    if members is None or blob_key is None:
+        return {}
+    copies, down = [], []
+    for member in members:
+        try:
+            service.store(member).stat(blob_key)
+        except BlobNotFound:
+            continue
+        except StoreUnavailable:
+            down.append(names[member])
+        else:
+            copies.append(names[member])
+    return {"copies": copies, "down": down}
+
+
+def _place(blob: dict[str, Any]) -> str:
+    if "copies" not in blob:
+        return str(blob["store"])
+    down = f"; {', '.join(blob['down'])} is down" if blob["down"] else ""
+    return f"{blob['store']} ({', '.join(blob['copies']) or 'no copy'}{down})"
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
@@ -135,7 +168,7 @@ def _lines(record: dict[str, Any]) -> list[str]:
         lines.append(f"The object of {found['size']} bytes lies in the catalog.")
     else:
         lines.append(f"The object of {found['size']} bytes lies in:")
-        lines += [f"  {blob['store']}: {blob['what']}, {blob['blob']}" for blob in found["blobs"]]
+        lines += [f"  {_place(blob)}: {blob['what']}, {blob['blob']}" for blob in found["blobs"]]
     lines.append("A new one would be refused:" if new["refused"] else "A new one would go to:")
     lines += [
         f"  {line}" for line in ([new["refused"]] if new["refused"] else new["stores"] or ["the catalog"])

@@ -24,13 +24,14 @@ class Verdict:
     """`state` is empty when all is well, else one of `catalog.damage`; `what` says it in words.
 
     `mended`: it had no sound checksum, and has one now (for a body: is to get it). `unknown`: there is nothing to hold
-    the bytes against.
+    the bytes against. `repaired`: copies in members of a replicated store that were written anew.
     """
 
     state: str = ""
     what: str = ""
     mended: bool = False
     unknown: bool = False
+    repaired: int = 0
 
 
 def at_body(sequence: int, size: int, etag: str, data: bytes | None, crc: int | None) -> Verdict:

@@ -6,7 +6,9 @@ beginning. What it finds is entered at once (`catalog.damage`): the objects are 
 moved or written over. A blob that was found damaged and is right again, as after its file was brought back, is
 given free when the next walk, or `recheck`, comes by.
 
-Blobs that came after the walk had begun are left to the next one, or it would never end.
+Blobs that came after the walk had begun are left to the next one, or it would never end. A store that is down is left
+for the end. Of a replicated store every copy is looked at, and one that is missing or wrong is written anew from
+another; those in a member that is down are left to the next walk.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from dolium.catalog import damage, scrubs
-from dolium.catalog.damage import INLINE, SUSPECT, Subject
+from dolium.catalog.damage import INLINE, Subject
 from dolium.catalog.holdings import Item, items
 from dolium.crashpoints import reach
-from dolium.movers import look
+from dolium.errors import StoreUnavailable
+from dolium.movers import copies, look
 from dolium.movers.look import Verdict
 from dolium.movers.pace import Pace, Stopped
 from dolium.objects.blob_keys import written_ns
@@ -41,28 +44,30 @@ _OPENING: Final = 16 << 10
 """What it costs to open a blob, as bytes: a million small ones must not keep a disk busy either."""
 
 
-def hold(folder: Path) -> int | None:
-    """The right to scrub, which one process has at a time, as a descriptor to close; None if another has it."""
-    return _locked(folder / "scrub.lock")
+def hold(folder: Path, work: str = "scrub") -> int | None:
+    """The right to scrub (or to other `work`), which one process has at a time, as a descriptor to close; None if
+    another has it.
+    """
+    return _locked(folder / f"{work}.lock")
 
 
-def claim(folder: Path, *, patience: float = 15.0) -> int | None:
+def claim(folder: Path, work: str = "scrub", *, patience: float = 15.0) -> int | None:
     """As `hold`, for one who goes first: the service stops for it. None if another command has it."""
-    wanted = _locked(folder / "scrub.wanted")
+    wanted = _locked(folder / f"{work}.wanted")
     if wanted is None:
         return None
     try:
         deadline = time.monotonic() + patience
-        while (held := hold(folder)) is None and time.monotonic() < deadline:
+        while (held := hold(folder, work)) is None and time.monotonic() < deadline:
             time.sleep(0.05)
         return held
     finally:
         os.close(wanted)
 
 
-def is_wanted(folder: Path) -> bool:
+def is_wanted(folder: Path, work: str = "scrub") -> bool:
     """Whether a command waits for the right."""
-    wanted = _locked(folder / "scrub.wanted")
+    wanted = _locked(folder / f"{work}.wanted")
     if wanted is not None:
         os.close(wanted)
     return wanted is None
@@ -90,6 +95,10 @@ class Scrub:
         self._pace = Pace(rate, rest)
         self._looked = _Looked(service)
         self._saved = time.monotonic()
+        self._left: dict[
+            int, tuple[str, int]
+        ] = {}  # stores that were down when their turn came, and where they go on
+        self._reached = ("", 0)
         run = scrubs.latest(service.database)
         if run is None or run.ended_ms is not None:
             place = json.dumps({"stage": "bodies", "after": [0, "", 0]})
@@ -117,11 +126,38 @@ class Scrub:
             self._bodies(*place["after"])
             place = {"stage": "blobs", "store": min(self._service.stores), "from": "", "at": 0}
             self._go_on(place)
-        for store_id in sorted(self._service.stores):
-            if store_id == place["store"]:
-                self._blobs(store_id, place["from"], place["at"])
-            elif store_id > place["store"]:
-                self._blobs(store_id, "", 0)
+        self._left = {int(store): (first, at) for store, (first, at) in place.get("left", {}).items()}
+        if place["stage"] == "blobs":
+            for store_id in sorted(self._service.stores):
+                if store_id == place["store"]:
+                    self._unless_down(store_id, place["from"], place["at"])
+                elif store_id > place["store"]:
+                    self._unless_down(store_id, "", 0)
+        self._come_back()
+
+    def _unless_down(self, store_id: int, first: str, at: int) -> None:
+        self._reached = (first, at)
+        try:
+            self._blobs(store_id, first, at)
+        except StoreUnavailable as error:
+            _log.warning("store %d is left for the end: %s", store_id, error.message)
+            self._left[store_id] = self._reached
+            self._go_on({"stage": "blobs", "store": store_id + 1, "from": "", "at": 0})
+
+    def _come_back(self) -> None:
+        """To those that were down. Raises StoreUnavailable for one that still is, after all others."""
+        down: StoreUnavailable | None = None
+        for store_id, (first, at) in sorted(self._left.items()):
+            try:
+                if store_id in self._service.stores:
+                    self._blobs(store_id, first, at)
+            except StoreUnavailable as error:
+                down = error
+            else:
+                del self._left[store_id]
+                self._go_on({"stage": "left"})
+        if down is not None:
+            raise down
 
     def _end(self, tx: Any) -> None:
         damage.forget_unnamed(tx)
@@ -148,7 +184,7 @@ class Scrub:
                 if written is None or written <= self.run.started_ms * 1_000_000:
                     self._blob(store_id, item, at if item.blob_key == first else 0)
                 first = f"{item.blob_key}\0"  # what comes next
-                self._go_on({"stage": "blobs", "store": store_id, "from": first, "at": 0})
+                self._came_to(store_id, first, 0)
 
     def _blob(self, store_id: int, item: Item, start: int) -> None:
         last = -1
@@ -156,22 +192,34 @@ class Scrub:
 
         def pace(at: int) -> None:
             nonlocal last
-            size = at - last if last >= 0 else 0
+            size = max(0, at - last) if last >= 0 else 0  # the next copy begins at its beginning
             last = at
             self._add(bytes=size)
-            self._go_on({"stage": "blobs", "store": store_id, "from": item.blob_key, "at": at})
+            self._came_to(store_id, item.blob_key, at)
             self._pace.spend(size)
 
-        verdict = look.at_blob(self._service.store(store_id), item, start, pace)
+        verdict = copies.at_blob(self._service, store_id, item, start, pace)
         self._looked.blob(Subject(store_id, item.blob_key), verdict)
-        self._add(blobs=1, mended=int(verdict.mended), unknown=int(verdict.unknown))
+        self._add(
+            blobs=1, mended=int(verdict.mended), unknown=int(verdict.unknown), repaired=verdict.repaired
+        )
 
     def _add(self, **more: int) -> None:
         self.run = replace(
             self.run, **{name: getattr(self.run, name) + count for name, count in more.items()}
         )
 
+    def _came_to(self, store_id: int, first: str, at: int) -> None:
+        self._reached = (first, at)
+        if store_id in self._left:
+            self._left[store_id] = self._reached
+            self._go_on({"stage": "left"})
+        else:
+            self._go_on({"stage": "blobs", "store": store_id, "from": first, "at": at})
+
     def _go_on(self, place: dict[str, Any]) -> None:
+        if self._left:
+            place["left"] = self._left
         self.run = replace(self.run, place=json.dumps(place))
         if time.monotonic() - self._saved > _SAVE_SECONDS:
             self._save()
@@ -214,11 +262,11 @@ def _again(service: ObjectService, subject: Subject, pace: Pace) -> Verdict | No
 
     def spend(at: int) -> None:
         nonlocal done
-        pace.spend(at - done)
+        pace.spend(max(0, at - done))
         done = at
 
     pace.spend(_OPENING)
-    return look.at_blob(service.store(subject.store_id), found[0], 0, spend)
+    return copies.at_blob(service, subject.store_id, found[0], 0, spend)
 
 
 class _Looked:
@@ -256,7 +304,7 @@ class _Looked:
         if not write(lambda tx: damage.enter(tx, subject, verdict.state, verdict.what)):
             return
         reach("scrub.marked")
-        if was in ("", SUSPECT) or was != verdict.state:
+        if was != verdict.state:
             _log.error("%s is %s: %s", _name(subject), verdict.state, verdict.what)
 
 

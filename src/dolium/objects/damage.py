@@ -11,7 +11,7 @@ from dolium.catalog.database import Pending
 from dolium.catalog.objects import ObjectRow
 from dolium.errors import BlobCorrupt, DoliumError
 from dolium.objects.service import ObjectService
-from dolium.stores.contract import BlockSums, Buffer
+from dolium.stores.contract import BlockSums, Buffer, OfOneCopy
 
 __all__ = ["Guard", "inline", "report", "require_undamaged"]
 
@@ -86,6 +86,8 @@ class Guard:
         if error.errno != EIO:
             raise error
         unreadable = BlobCorrupt("the disk cannot read the blob")
+        if isinstance(self._sums, OfOneCopy):
+            self._sums.distrust(unreadable)
         self._report(unreadable)
         raise unreadable from error
 

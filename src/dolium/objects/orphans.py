@@ -10,6 +10,9 @@ rules keep good blobs:
 * A catalog that was restored from a backup does not name what was written after the backup. Blobs of that time are
   kept, and told of.
 * Only blobs with a key of our making are looked at: an adopted tree stays as it is.
+
+The members of a replicated store hold its blobs, and may have blobs of their own: all of them are looked at together,
+in the replicated store.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from dolium.catalog import blobs, fences
+from dolium.catalog.database import Transaction
 from dolium.crashpoints import reach
 from dolium.errors import BlobCorrupt, BlobNotFound
 from dolium.objects.blob_keys import blob_key, written_ns
@@ -34,7 +38,9 @@ __all__ = [
     "Orphan",
     "SweptOrphans",
     "facts_of",
+    "fence_of",
     "find",
+    "named_in",
     "raise_fence",
     "sequence_in",
     "sweep_orphans",
@@ -69,11 +75,23 @@ class SweptOrphans:
 def raise_fence(service: ObjectService, store_id: int, *, now_ns: int | None = None) -> None:
     """To a week ago: uploads that take longer are refused at their end."""
     moment = time.time_ns() if now_ns is None else now_ns
-    service.database.write(lambda tx: fences.raise_fence(tx, store_id, moment - LONGEST_UPLOAD_NS))
+
+    def write(tx: Transaction) -> None:
+        for one in service.family(store_id):
+            fences.raise_fence(tx, one, moment - LONGEST_UPLOAD_NS)
+
+    service.database.write(write)
+
+
+def fence_of(service: ObjectService, store_id: int) -> int:
+    """Behind it, no blob that lies in the store can be published in whatever store shares it."""
+    return min(fences.fence(service.database, one) for one in service.family(store_id))
 
 
 def find(service: ObjectService, store_id: int) -> Iterator[Orphan]:
-    """All orphans behind the fence, by key. Raises StoreUnavailable, CatalogUnavailable."""
+    """All orphans behind the fence, by key; none of a member. Raises StoreUnavailable, CatalogUnavailable."""
+    if service.family(store_id)[0] != store_id:
+        return
     for batch in _batches(service, store_id, 0):
         yield from _orphans(service, store_id, batch)
 
@@ -92,9 +110,11 @@ def sweep_orphans(
     call begins there. Raises StoreError, CatalogUnavailable; then the next call begins where this one did.
     """
     swept = SweptOrphans()
-    fence = reached = fences.fence(service.database, store_id)
+    fence = reached = fence_of(service, store_id)
     start = 0 if whole else fences.walked(service.database, store_id)
-    if start < fence:
+    if service.family(store_id)[0] != store_id:
+        service.database.write(lambda tx: fences.set_walked(tx, store_id, reached))
+    elif start < fence:
         for batch in _batches(service, store_id, start):
             for orphan in _orphans(service, store_id, batch):
                 if orphan.lost and not even_lost:
@@ -113,7 +133,7 @@ def sweep_orphans(
 
 def _batches(service: ObjectService, store_id: int, after_ns: int) -> Iterator[list[BlobInfo]]:
     """Blobs of our making behind the fence, 500 at a time, whose uploads began at `after_ns` or later."""
-    end = blob_key(fences.fence(service.database, store_id), "")
+    end = blob_key(fence_of(service, store_id), "")
     listed = service.store(store_id).list(after=blob_key(after_ns, ""))
     ours = (
         info for info in takewhile(lambda info: info.key < end, listed) if written_ns(info.key) is not None
@@ -124,7 +144,7 @@ def _batches(service: ObjectService, store_id: int, after_ns: int) -> Iterator[l
 
 def _orphans(service: ObjectService, store_id: int, batch: list[BlobInfo]) -> Iterator[Orphan]:
     """Those of a batch that nothing names, as the catalog is after the blobs were listed."""
-    named = blobs.named(service.database, store_id, batch[0].key, batch[-1].key)
+    named = named_in(service, store_id, batch[0].key, batch[-1].key)
     losses = fences.losses(service.database)
     for info in batch:
         if info.key in named:
@@ -135,6 +155,12 @@ def _orphans(service: ObjectService, store_id: int, batch: list[BlobInfo]) -> It
         written = written_ns(info.key) or 0
         lost = any(loss.covers(written, sequence_in(facts)) for loss in losses)
         yield Orphan(info.key, info.size, written, facts, lost)
+
+
+def named_in(service: ObjectService, store_id: int, first: str, last: str) -> set[str]:
+    """The keys from `first` to `last` that a row names in this store, or in one that shares its blobs."""
+    database = service.database
+    return set().union(*(blobs.named(database, one, first, last) for one in service.family(store_id)))
 
 
 def facts_of(store: BlobStore, key: str) -> dict[str, Any] | None:

@@ -73,9 +73,10 @@ class ObjectService:
         catalog's disk.
         """
         self.database = database
-        self.stores = stores  # replaced whole while it runs, as the two below
+        self.stores = stores  # replaced whole while it runs, as the three below
         self.default_store = default_store
         self.placing: Placing | None = None
+        self.members: Mapping[int, Sequence[int]] = {}  # of each replicated store the numbers of its members
         self.on_change: Callable[[], None] | None = None  # called when the catalog's generation has changed
         self.on_unknown: Callable[[], None] | None = (
             None  # called for a store that another process knows already
@@ -140,14 +141,28 @@ class ObjectService:
             raise StoreUnavailable(str(store_id))
         return store
 
+    def family(self, store_id: int) -> tuple[int, ...]:
+        """The stores that share their blobs: a replicated store, which lists those of all, and its members. Any
+        other is alone.
+        """
+        for group, members in self.members.items():
+            if store_id == group or store_id in members:
+                return (group, *members)
+        return (store_id,)
+
     def change_stores(
-        self, stores: Mapping[int, BlobStore], default_store: int, placing: Placing | None
+        self,
+        stores: Mapping[int, BlobStore],
+        default_store: int,
+        placing: Placing | None,
+        members: Mapping[int, Sequence[int]],
     ) -> None:
         """At once, while requests go on."""
         self.stores = stores
         self._files, self._checking = {}, {}
         self.default_store = default_store
         self.placing = placing
+        self.members = members
 
     def files(self, store_id: int) -> LocalFiles | None:
         """The store as one of files, if it is one. Raises StoreUnavailable."""

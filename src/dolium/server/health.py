@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from dolium.asgi.bridge import Bridge
 from dolium.asgi.messages import Response, Scope, Send
-from dolium.catalog import damage
+from dolium.catalog import damage, replicas
 from dolium.catalog.database import Database
 from dolium.catalog.stores import Holding
 from dolium.errors import CatalogError, StoreError
@@ -179,6 +179,23 @@ class Health:
         objects = GaugeMetricFamily("dolium_store_objects", "Objects in a store", labels=("store",))
         up = GaugeMetricFamily("dolium_store_up", "Whether a store answers", labels=("store",))
         state = GaugeMetricFamily("dolium_store_state", "What a store may do", labels=("store", "state"))
+        copies = GaugeMetricFamily(
+            "dolium_repairs",
+            "Copies that a member of a replicated store is to get",
+            labels=("store", "group"),
+        )
+        filled = GaugeMetricFamily(
+            "dolium_store_filled",
+            "Whether a member of a replicated store has had all copies",
+            labels=("store", "group"),
+        )
+        waiting = replicas.waiting(self._database)
+        for replica in replicas.every(self._database):
+            group, member = self._live.now.get(replica.group_id), self._live.now.get(replica.store_id)
+            if group is not None and member is not None:
+                names = (member.record.name, group.record.name)
+                copies.add_metric(names, waiting.get((replica.group_id, replica.store_id), 0))
+                filled.add_metric(names, float(replica.place is None))
         states = await self._store_states()
         holdings = await self._bridge.run(0, self._live.holdings)
         for number, one in self._live.now.items():
@@ -199,7 +216,7 @@ class Health:
             if space is not None:
                 room.add_metric((name, "total"), space.total)
                 room.add_metric((name, "free"), space.free)
-        return (room, objects, up, state)
+        return (room, objects, up, state, copies, filled)
 
 
 class _Given(Collector):

@@ -140,5 +140,5 @@ def sweep_unborn(service: ObjectService, one: StoreNow, *, whole: bool = False) 
     """Remove the descriptions of blobs that a crash kept from coming, as `orphans.sweep_orphans` looks at them."""
     if isinstance(one.leaf, Disk):
         start = 0 if whole else fences.walked(service.database, one.record.id)
-        end = fences.fence(service.database, one.record.id)
+        end = orphans.fence_of(service, one.record.id)
         one.leaf.sweep_unborn(blob_key(start, ""), blob_key(end, ""), lambda key: written_ns(key) is not None)

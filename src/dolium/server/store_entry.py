@@ -11,27 +11,29 @@ import pickle
 import subprocess
 import sys
 import time
+import uuid as uuids
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dolium.catalog import fences, stores
+from dolium.catalog import fences, replicas, stores
 from dolium.catalog.database import Database, Read, Transaction
 from dolium.catalog.stores import StoreRecord
 from dolium.config.galaxy_leaves import leaf_options
 from dolium.config.settings import Settings
-from dolium.config.specs import LeafSpec
+from dolium.config.specs import LeafSpec, Place, StoresSpec
 from dolium.errors import ConfigError, StoreUnavailable
 from dolium.objects.blob_keys import written_ns
-from dolium.server.store_tree import require_servable
+from dolium.server.store_tree import replicated_in, require_servable
 from dolium.stores.contract import BlobStore
 from dolium.stores.leaves.disk import Disk, Options
 from dolium.stores.leaves.remote import Remote
 from dolium.stores.registry import build_leaf
 
-__all__ = ["DEFAULT_STORE", "Made", "build_leaf_of", "enter_stores", "make", "require_complete"]
+__all__ = ["DEFAULT_STORE", "REPLICATED", "Made", "build_leaf_of", "enter_stores", "make", "require_complete"]
 
 DEFAULT_STORE = "default"
+REPLICATED: Final = "replicated"
 _MADE_WITHIN: Final = 60  # seconds
 _LOOKED_AT: Final = 10_000  # names, in a tree that may be somebody else's
 
@@ -51,18 +53,30 @@ def enter_stores(database: Database, settings: Settings) -> None:
             disk = Disk(Options(root=settings.store_root), store_id=DEFAULT_STORE)
             uuid = _make_folder(DEFAULT_STORE, settings.store_root)
             _enter(database, DEFAULT_STORE, "disk", Made(uuid, _is_used(disk)))
+        if replicas.every(database):
+            database.write(lambda tx: _change_members(tx, None))
         return
     for leaf in settings.stores.leaves():
         if stores.find(database, leaf.id) is None:
             making = make if leaf.kind == "disk" else _make_apart
             _enter(database, leaf.id, leaf.kind, making(leaf, settings))
+    spec = settings.stores
+    for _, name, _ in replicated_in(spec):
+        if stores.find(database, name) is None:
+            _enter(database, name, REPLICATED, Made(str(uuids.uuid4()), used=False))
+    if _changes(database, spec):
+        database.write(lambda tx: _change_members(tx, spec))
 
 
 def require_complete(read: Read, settings: Settings) -> None:
     """Raises ConfigError if a store that holds blobs is not in the configuration, with their number."""
+    known = {DEFAULT_STORE}
     if settings.stores is not None:
         require_servable(settings.stores)
-    known = {leaf.id for leaf in settings.stores.leaves()} if settings.stores else {DEFAULT_STORE}
+        known = {leaf.id for leaf in settings.stores.leaves()}
+        known |= {name for _, name, _ in replicated_in(settings.stores)}
+        _require_kinds(read, settings.stores)
+        _require_copies(read, settings.stores)
     gone = [record for record in stores.every(read) if record.name not in known]
     if not gone:
         return
@@ -76,6 +90,77 @@ def require_complete(read: Read, settings: Settings) -> None:
                 f"the store {record.name!r} is not in the configuration and holds {held.blobs} blobs: {what}. "
                 + _remedy(record, settings)
             )
+
+
+def _require_kinds(read: Read, spec: StoresSpec) -> None:
+    """Raises ConfigError for an id of a replicated store that is that of a store that keeps data, or the other way."""
+    groups = {name: group.place for group, name, _ in replicated_in(spec)}
+    places: dict[str, Place] = {leaf.id: leaf.place for leaf in spec.leaves()} | groups
+    for record in stores.every(read):
+        place = places.get(record.name)
+        if place is not None and (record.kind == REPLICATED) is not (record.name in groups):
+            is_now = "replicated" if record.name in groups else "one that keeps data"
+            was = "a replicated store" if record.kind == REPLICATED else f"a {record.kind} store"
+            raise ConfigError(
+                f"the id {record.name!r} is that of {was} in the catalog, and cannot be {is_now}: choose another id",
+                file=place.file,
+                line=place.line,
+            )
+
+
+def _require_copies(read: Read, spec: StoresSpec) -> None:
+    """Raises ConfigError if a member leaves a replicated store that may have the only copy of a blob."""
+    names = {record.id: record for record in stores.every(read)}
+    waiting = replicas.waiting(read)
+    known = replicas.every(read)
+    for group, name, members in replicated_in(spec):
+        ours = [one for one in known if names[one.group_id].name == name]
+        staying = [one for one in ours if names[one.store_id].name in {leaf.id for leaf in members}]
+        leaving = [names[one.store_id] for one in ours if one not in staying]
+        # Who says that a store is offline, and then takes it out, knows that it is gone.
+        missed = [record.name for record in leaving if record.state != "offline"]
+        if not missed:
+            continue
+        short = sum(waiting.get((one.group_id, one.store_id), 0) for one in staying)
+        filling = [names[one.store_id].name for one in staying if one.place is not None]
+        if (not staying and stores.holding(read, ours[0].group_id).blobs) or short or filling:
+            what = (
+                "no other member has its blobs" if not staying
+                else f"{', '.join(filling)} has not got all copies yet" if filling
+                else f"{short} copies are still to be made in the others"
+            )  # fmt: skip
+            raise ConfigError(
+                f"{', '.join(missed)} cannot leave the replicated store {name!r}: {what}. See dolium store repair; a "
+                "member that is lost for good leaves after dolium store set-state MEMBER offline",
+                file=group.place.file,
+                line=group.place.line,
+            )
+
+
+def _wanted(read: Read, spec: StoresSpec | None) -> set[tuple[int, int]]:
+    """(group, member) as the configuration has them, of those that the catalog knows."""
+    if spec is None:
+        return set()
+    numbers = {record.name: record.id for record in stores.every(read)}
+    return {
+        (numbers[name], numbers[leaf.id])
+        for _, name, members in replicated_in(spec)
+        for leaf in members
+        if name in numbers and leaf.id in numbers
+    }
+
+
+def _changes(read: Read, spec: StoresSpec) -> bool:
+    return _wanted(read, spec) != {(one.group_id, one.store_id) for one in replicas.every(read)}
+
+
+def _change_members(tx: Transaction, spec: StoresSpec | None) -> None:
+    wanted = _wanted(tx, spec)
+    there = {(one.group_id, one.store_id) for one in replicas.every(tx)}
+    for group_id, store_id in sorted(there - wanted):
+        replicas.leave(tx, group_id, store_id)
+    for group_id, store_id in sorted(wanted - there):
+        replicas.join(tx, group_id, store_id)
 
 
 def _remedy(record: StoreRecord, settings: Settings) -> str:

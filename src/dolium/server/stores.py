@@ -15,12 +15,12 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from dolium.catalog import stores
+from dolium.catalog import replicas, stores
 from dolium.catalog.database import Database
 from dolium.catalog.stores import Holding, StoreRecord
 from dolium.config.settings import Settings
@@ -28,8 +28,9 @@ from dolium.config.specs import CacheSpec, LeafSpec, StoresSpec
 from dolium.errors import CatalogError, ConfigError
 from dolium.objects.room import Room
 from dolium.objects.service import Limits, ObjectService
+from dolium.server.lacking import Notes
 from dolium.server.store_entry import DEFAULT_STORE, build_leaf_of, require_complete
-from dolium.server.store_tree import build_tree
+from dolium.server.store_tree import Tree, build_tree, replicated_in
 from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health
@@ -51,11 +52,14 @@ _SHARE: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class StoreNow:
-    """A store as it is now. `leaf`: itself; `store`: what the service asks, with state, breaker and deadline."""
+    """A store as it is now. `leaf`: itself; `store`: what the service asks, with state, breaker and deadline. `group`: the
+    number of the replicated store of which it is a member.
+    """
 
     record: StoreRecord
     leaf: BlobStore
     store: BlobStore
+    group: int | None = None
 
     @property
     def state(self) -> State:
@@ -65,9 +69,10 @@ class StoreNow:
 @dataclass(frozen=True, slots=True)
 class _Built:
     spec: StoresSpec | None
-    tree: Routed | None
+    tree: Tree | None
     now: Mapping[int, StoreNow]
     default: int
+    members: Mapping[int, Sequence[int]] = field(default_factory=dict)  # of replicated stores
 
 
 class _TreePlacing:
@@ -96,12 +101,14 @@ class LiveStores:
         ] = {}  # what of, the leaf, the leaf in its cache
         self._left: list[BlobStore] = []
         self._counts = _Counts(database)
+        self._notes = Notes(database)
         self._built = self._build(settings)
 
     @property
     def tree(self) -> Routed | None:
         """None for the one store of a service without a tree."""
-        return self._built.tree
+        tree = self._built.tree
+        return None if tree is None else tree.root
 
     @property
     def now(self) -> Mapping[int, StoreNow]:
@@ -128,8 +135,10 @@ class LiveStores:
                 return False
             built = self._build(settings)
             with self._lock:
-                self._built = built
+                before, self._built = self._built, built
                 self._give(built)
+            for store in before.tree.replicated.values() if before.tree is not None else ():
+                store.superseded = True  # uploads that are under way know the members of before
         self.refresh()  # what was set while we built
         return True
 
@@ -137,10 +146,12 @@ class LiveStores:
         """Take up the states that stand in the catalog."""
         try:
             records = {record.id: record for record in stores.every(self._database)}
+            damaged = replicas.known_damaged(self._database) if self._built.members else []
         except CatalogError:
             return  # the next change brings us here again, and the request that asked will be told
         with self._lock:
             built = self._built
+            self._distrust(built, damaged)
             if all(records.get(number) == one.record for number, one in built.now.items()):
                 return
             now = {
@@ -166,9 +177,20 @@ class LiveStores:
         placing = (
             None
             if built.tree is None or built.spec is None
-            else _TreePlacing(built.spec, built.tree, numbers)
+            else _TreePlacing(built.spec, built.tree.root, numbers)
         )
-        service.change_stores(self._verbs(built), built.default, placing)
+        service.change_stores(self._verbs(built), built.default, placing, built.members)
+
+    def _distrust(self, built: _Built, damaged: Sequence[tuple[int, int, str]]) -> None:
+        """Let no process read copies that one of them has found to be damaged, if there are others."""
+        for number in built.members:
+            assert built.tree is not None, "a replicated store is in one"
+            store = built.tree.replicated[built.now[number].record.name]
+            store.distrusted = {
+                (built.now[member].record.name, key)
+                for group, member, key in damaged
+                if group == number and member in built.now
+            }
 
     def _verbs(self, built: _Built) -> Mapping[int, BlobStore]:
         return {number: one.store for number, one in built.now.items()}
@@ -179,7 +201,8 @@ class LiveStores:
         spec = settings.stores
         if spec is None:
             return self._one(records, settings)
-        unknown = [leaf.id for leaf in spec.leaves() if leaf.id not in records]
+        groups = list(replicated_in(spec))
+        unknown = [name for name in _names(spec) if name not in records]
         if unknown:
             raise ConfigError(
                 f"the catalog does not know the stores {', '.join(unknown)} yet; they are made when the service "
@@ -192,14 +215,25 @@ class LiveStores:
             {name: store for name, (_, _, store) in made.items()},
             {name: State(one.state) for name, one in records.items() if one.state_set},
             usage=lambda name: self._counts.bytes_of(records[name].id) if name in records else None,
+            lacking=self._notes.take,
         )
         self._made = made
         self._left += [
             store for name, (_, _, store) in before.items() if made.get(name, (0, 0, 0))[2] is not store
         ]
-        ids = tree.ids()
-        now = {records[name].id: StoreNow(records[name], made[name][1], tree.member(name)) for name in ids}
-        return _Built(spec, tree, now, records[ids[0]].id)
+        ids = tree.root.ids()
+        now = {}
+        for name in ids:
+            leaf = made[name][1] if name in made else tree.replicated[name]
+            now[records[name].id] = StoreNow(records[name], leaf, tree.root.member(name))
+        members: dict[int, list[int]] = {}
+        for _, group, leaves in groups:
+            number = records[group].id
+            members[number] = [records[leaf.id].id for leaf in leaves]
+            for one in leaves:
+                guard = tree.replicated[group].member(one.id)
+                now[records[one.id].id] = StoreNow(records[one.id], made[one.id][1], guard, number)
+        return _Built(spec, tree, now, records[ids[0]].id, members)
 
     def _one(self, records: Mapping[str, StoreRecord], settings: Settings) -> _Built:
         record = records.get(DEFAULT_STORE)
@@ -232,9 +266,12 @@ class LiveStores:
                 return StoreNow(record, one.leaf, one.leaf)
             return StoreNow(record, one.leaf, Guarded(one.leaf, record.name, Health(state)))
         given = State(record.state) if record.state_set else _configured(built.spec, record.name)
-        guard = built.tree.member(record.name)
+        if one.group is None:
+            guard = built.tree.root.member(record.name)
+        else:
+            guard = built.tree.replicated[built.now[one.group].record.name].member(record.name)
         guard.health.state = given
-        return StoreNow(record, one.leaf, guard)
+        return StoreNow(record, one.leaf, guard, one.group)
 
     def _leaf(self, spec: LeafSpec, settings: Settings, uuid: str) -> tuple[object, BlobStore, BlobStore]:
         """The one that is there, if it is to be the same."""
@@ -263,6 +300,12 @@ def _cached(leaf: BlobStore, spec: CacheSpec, store_id: str) -> BlobStore:
         return caches[0]
     names = [str(one.path) for one in spec.shards]
     return ShardedCache(caches, Shards(names, [one.weight for one in spec.shards]))
+
+
+def _names(spec: StoresSpec) -> Iterator[str]:
+    """What the catalog has to know."""
+    yield from (leaf.id for leaf in spec.leaves())
+    yield from (name for _, name, _ in replicated_in(spec))
 
 
 def _configured(spec: StoresSpec | None, store_id: str) -> State:

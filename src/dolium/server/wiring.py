@@ -35,6 +35,7 @@ from dolium.server.housekeeping import Housekeeper
 from dolium.server.http.options import LOOPBACK, HttpOptions, Refusal
 from dolium.server.http.server import Finished
 from dolium.server.meters import Meters
+from dolium.server.repairing import Repairer
 from dolium.server.scrubbing import Scrubber
 from dolium.server.stores import LiveStores
 from dolium.server.telemetry import RequestLog
@@ -47,6 +48,7 @@ __all__ = ["Wired", "build", "limits_of", "meters_folder", "open_service", "serv
 _log = logging.getLogger("dolium.server")
 
 _ROUND_SECONDS = 60.0
+_REPAIR_SECONDS = 5.0
 _CATCH_UP_SECONDS = 1.0
 
 
@@ -97,6 +99,7 @@ class Wired:
     housekeeper: Housekeeper
     backups: BackupKeeper
     scrubber: Scrubber
+    repairer: Repairer
     read_again: Callable[[], Settings] | None = None
     caught_up: dict[str, float] = field(default_factory=dict)  # when that was last tried
 
@@ -109,6 +112,7 @@ class Wired:
         self.housekeeper.start()
         self.backups.start()
         self.scrubber.start()
+        self.repairer.start()
 
     def drain(self) -> None:
         self.health.draining = True
@@ -148,6 +152,7 @@ class Wired:
         if self.requests is not None:
             self.requests.close()
         self.backups.close()
+        self.repairer.close()
         self.scrubber.close()
         self.housekeeper.close()
         self.bridge.close()
@@ -189,10 +194,25 @@ def build(settings: Settings, *, read_again: Callable[[], Settings] | None = Non
     scrubber = Scrubber(
         service, settings.data, every=settings.scrub_every, rate=settings.scrub_rate, look_every=every
     )
+    repairer = Repairer(
+        service, settings.data, rate=settings.scrub_rate, look_every=min(_REPAIR_SECONDS, every)
+    )
     app = App(S3App(site, keys, hosts), health, hosts, meters, requests)
     keeper = BackupKeeper(database, settings)
     wired = Wired(
-        app, service, live, keys, bridge, health, meters, requests, housekeeper, keeper, scrubber, read_again
+        app,
+        service,
+        live,
+        keys,
+        bridge,
+        health,
+        meters,
+        requests,
+        housekeeper,
+        keeper,
+        scrubber,
+        repairer,
+        read_again,
     )
     service.on_unknown = wired.catch_up
     return wired

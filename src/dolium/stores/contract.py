@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dolium.errors import BlobCorrupt
     from dolium.values import BlobInfo, ByteRange, Space
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "KeepsDescriptions",
     "LocalFiles",
     "LocalPaths",
+    "OfOneCopy",
     "PutOptions",
     "Reader",
     "ReadsOrigin",
@@ -205,6 +207,15 @@ class BlockSums(Protocol):
         """Raises BlobCorrupt unless `data` is what was written at `offset`, a multiple of `block`: whole blocks, or
         up to the end of the blob.
         """
+        ...
+
+
+@runtime_checkable
+class OfOneCopy(Protocol):
+    """`BlockSums` of one copy of several: another may be right where this one is wrong."""
+
+    def distrust(self, error: BlobCorrupt, /) -> None:
+        """The bytes of this copy could not be read, or were wrong: the next read takes another."""
         ...
 
 

@@ -112,7 +112,10 @@ def test_one_that_holds_garbage_cannot_leave(tmp_path: Path, database: SqliteDat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("type: replicated\nbackends: [{id: a, type: disk, files_dir: a}]\n", "replicated stores yet"),
+        (
+            "type: replicated\nbackends: [{id: a, type: disk, files_dir: a}]\n",
+            "stores.yml:1: a replicated store needs an id",
+        ),
         ("id: a\ntype: disk\nfiles_dir: file/below\n", "cannot be made a store"),
         ("id: a\ntype: disk\nfiles_dir: a\nexpected_uuid: 3d2b\n", "not 3d2b"),
         (

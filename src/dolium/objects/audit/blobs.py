@@ -17,7 +17,7 @@ from dolium.errors import BlobCorrupt, BlobNotFound
 from dolium.objects.audit.findings import Finding, Kind, Progress
 from dolium.objects.audit.reread import reread
 from dolium.objects.blob_keys import written_ns
-from dolium.objects.orphans import facts_of, sequence_in
+from dolium.objects.orphans import facts_of, fence_of, named_in, sequence_in
 from dolium.objects.service import ObjectService
 from dolium.stores.transfer import size_at_origin
 from dolium.values import BlobInfo
@@ -35,6 +35,7 @@ def store_blobs(
 ) -> Iterator[Finding]:
     """Raises StoreUnavailable, CatalogUnavailable."""
     listed = service.store(store_id).list()
+    shares = len(service.family(store_id)) > 1  # what is named in a store of the family is counted there
     infos: list[BlobInfo] = []
     after, ends = "", False
     while after != _END:
@@ -43,14 +44,14 @@ def store_blobs(
             ends = len(infos) < _PAGE
         up_to = _END if ends else infos[-1].key
         # The fence is read before the names: a blob behind it that is not named then never will be.
-        fence = fences.fence(service.database, store_id)
+        fence = fence_of(service, store_id)
         named, up_to = _names(service, store_id, after, up_to)
         progress.advance()
         here = {info.key: info for info in infos if info.key <= up_to}
         infos = [info for info in infos if info.key > up_to]
         mentions = {key: list(found) for key, found in groupby(named, lambda one: one.blob_key)}
         for key in sorted(here.keys() | mentions.keys()):
-            progress.blobs += key in here
+            progress.blobs += key in here and (key in mentions or not shares)
             info = here.get(key)
             yield from _judge(service, store_id, key, info, mentions.get(key, []), fence)
             if read and info is not None and key in mentions:
@@ -127,6 +128,9 @@ def _orphan(service: ObjectService, store_id: int, info: BlobInfo, fence: int) -
     written = written_ns(info.key)
     if written is None or written >= fence:
         return  # somebody else's file; or an upload that is under way
+    family = service.family(store_id)
+    if family[0] != store_id or (len(family) > 1 and named_in(service, store_id, info.key, info.key)):
+        return  # of another store that shares it, or told of there
     facts = facts_of(service.store(store_id), info.key)
     if facts is None:
         return  # it was garbage, and is swept by now

@@ -8,7 +8,8 @@
 * A blob that is replaced needs every member: otherwise the old bytes could come back from the one that was away. If
   the last step fails in some of them after it was made in others, PartlyDone names both; to put it again is the cure.
 * Reads ask one member after the other until the first bytes are there; an absent, damaged or unreachable copy is passed
-  over. An error that comes later passes: the copies might not be of one age.
+  over. An error that comes later passes: the copies might not be of one age. A copy that was found damaged is
+  asked last from then on (`distrusted`).
 * BlobNotFound needs the word of every member. One that is down might have it.
 * Deletes are complete, or name what is left (PartlyDone).
 * A list is that of all members, or raises StoreUnavailable.
@@ -20,12 +21,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dolium.errors import (
     BlobCorrupt,
     BlobNotFound,
     ConfigError,
+    DoliumError,
     PartlyDone,
     StoreError,
     StoreReadOnly,
@@ -39,15 +41,18 @@ from dolium.stores.composites.members import Members
 from dolium.stores.composites.placement import State
 from dolium.stores.composites.powers import offer
 from dolium.stores.composites.repair import Repair, repair
-from dolium.stores.composites.replica_streams import REFUSALS, FirstBytesReader, ReplicaWriter
+from dolium.stores.composites.replica_streams import REFUSALS, CopySums, FirstBytesReader, ReplicaWriter
 from dolium.stores.composites.spooled import open_writer
 from dolium.stores.contract import (
+    Audit,
     BlobStore,
+    ChecksBlobs,
     KeepsDescriptions,
     LocalFiles,
     LocalPaths,
     PutOptions,
     ReportsSpace,
+    unwrap,
 )
 from dolium.stores.keys import check_key
 from dolium.stores.transfer import PIECE
@@ -59,7 +64,7 @@ if TYPE_CHECKING:
 
     from dolium.stores.composites.guarded import Guarded
     from dolium.stores.composites.members import Member
-    from dolium.stores.contract import BlobReader, BlobWriter, Reader
+    from dolium.stores.contract import BlobReader, BlobWriter, BlockSums, Reader
     from dolium.values import BlobInfo, ByteRange
 
 __all__ = ["Replicated", "Written"]
@@ -67,6 +72,7 @@ __all__ = ["Replicated", "Written"]
 T = TypeVar("T")
 
 _PASSED_OVER: Final = (StoreUnavailable, BlobCorrupt)
+_MOST_DISTRUSTED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,11 @@ class Written:
 
 
 class Replicated(BlobStore):
-    """Takes chunks; keeps descriptions, reports space, has local paths and files if they all do.
+    """Takes chunks; keeps descriptions, reports space, checks blobs, has local paths and files if they all do.
 
-    `on_damage`: told the key of a blob of which a copy was found missing or damaged, or was not written; it may hand
-    the key to a mover, or be `repair` itself. It is called on the path of whoever found it.
+    `on_damage`: told the key of a blob of which a copy was found missing or damaged, or was not written, and of each
+    member that has none what is wrong; it may hand them to a mover. It is called on the path of whoever found it.
+    `keys_recur`: whether a key may be written twice; if not, nobody is asked whether there is an older blob.
     """
 
     def __init__(
@@ -90,7 +97,8 @@ class Replicated(BlobStore):
         members: Iterable[Member],
         *,
         write_quorum: int | None = None,
-        on_damage: Callable[[str], object] | None = None,
+        on_damage: Callable[[str, Mapping[str, DoliumError]], object] | None = None,
+        keys_recur: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._members = Members(members, clock=clock)
@@ -100,9 +108,20 @@ class Replicated(BlobStore):
                 f"a write quorum of {self.write_quorum} among {len(self._members)} members cannot be"
             )
         self.on_damage = on_damage
+        self.keys_recur = keys_recur
+        self.distrusted: set[tuple[str, str]] = set()
+        """(member, key) of copies that are known to be damaged: another copy is read, if there is one."""
+        self.superseded = False
+        """Whether the members are others by now: of each blob that is still written here, `on_damage` is told."""
         self._locks = KeyLocks()
         self.local = all(guard.local for guard in self._members)
         offer(self, self._members)
+        self._offer_checks()
+
+    @property
+    def members(self) -> tuple[Guarded, ...]:
+        """In the order in which they are asked."""
+        return tuple(self._members)
 
     def member(self, member_id: str) -> Guarded:
         """One of the members, for who repairs or looks after them. Raises RecordNotFound."""
@@ -137,7 +156,9 @@ class Replicated(BlobStore):
     # Reads.
 
     def get(self, key: str, *, range: ByteRange | None = None) -> BlobReader:  # noqa: A002 - as the contract
-        return self._first(key, lambda guard: FirstBytesReader(guard.get(key, range=range)))
+        return self._first(
+            key, lambda guard: FirstBytesReader(guard.get(key, range=range), self._distrust(guard, key))
+        )
 
     def stat(self, key: str) -> BlobInfo:
         return self._first(key, lambda guard: guard.stat(key))
@@ -148,6 +169,18 @@ class Replicated(BlobStore):
     def close(self) -> None:
         for guard in self._members:
             guard.close()
+
+    def probe(self) -> None:
+        """Whether enough members answer that a new blob can be acknowledged. Raises StoreUnavailable."""
+        down: list[StoreUnavailable] = []
+        for guard in self._members:
+            try:
+                guard.require()
+                guard.probe()
+            except StoreUnavailable as error:
+                down.append(error)
+        if len(self._members) - len(down) < self.write_quorum:
+            raise down[0]
 
     # Copies.
 
@@ -174,36 +207,83 @@ class Replicated(BlobStore):
         return self._first(key, lambda guard: power_of(guard, LocalFiles).open_file(key))
 
     def _space(self) -> Space | None:
-        """Of the member that has the least left, among those that know."""
-        every = [power_of(guard, ReportsSpace).space() for guard in self._members]
-        return min((one for one in every if one is not None), key=lambda one: one.free, default=None)
+        """Of the member that has the least left, among those that answer and know."""
+        found: list[Space] = []
+        down: list[StoreUnavailable] = []
+        for guard in self._members:
+            try:
+                space = power_of(guard, ReportsSpace).space()
+            except StoreUnavailable as error:
+                down.append(error)
+            else:
+                found += [] if space is None else [space]
+        if len(down) == len(self._members):
+            raise down[0]
+        return min(found, key=lambda one: one.free, default=None)
+
+    def _offer_checks(self) -> None:
+        """A power of three: `powers.offer` knows those of one method."""
+        powers = [unwrap(guard, ChecksBlobs) for guard in self._members]
+        checks = [power for power in powers if power is not None]
+        if len(checks) < len(powers):
+            return
+
+        def audit(key: str, **how: Any) -> Audit:
+            """Of the first good copy: who wants to know of all asks the members."""
+            return self._first(key, lambda guard: power_of(guard, ChecksBlobs).audit(key, **how))
+
+        def open_checked(key: str) -> tuple[int, int, BlockSums | None]:
+            return self._first(key, lambda guard: self._open_checked(guard, key))
+
+        for name, value in (
+            ("audit", audit),
+            ("open_checked", open_checked),
+            ("verify_reads", any(power.verify_reads for power in checks)),
+        ):
+            setattr(self, name, value)
+
+    def _open_checked(self, guard: Guarded, key: str) -> tuple[int, int, BlockSums | None]:
+        descriptor, size, sums = power_of(guard, ChecksBlobs).open_checked(key)
+        return descriptor, size, None if sums is None else CopySums(sums, self._distrust(guard, key))
 
     # How it goes about it.
 
     def _first(self, key: str, work: Callable[[Guarded], T]) -> T:
         """What `work` says of the first good copy."""
         check_key(key)
-        damaged: list[StoreError] = []
-        absent = 0
-        for guard in self._members:
+        faults: dict[str, DoliumError] = {}
+        for guard in self._in_order(key):
             try:
                 found = work(guard)
-            except BlobNotFound:
-                absent += 1
-            except _PASSED_OVER as error:
-                damaged.append(error)
+            except (BlobNotFound, *_PASSED_OVER) as error:
+                faults[guard.store_id] = error
             else:
-                if absent or any(isinstance(fault, BlobCorrupt) for fault in damaged):
-                    self._tell(key)
+                if faults:
+                    self._tell(key, {
+                        name: fault for name, fault in faults.items() if not isinstance(fault, StoreUnavailable)
+                    })  # fmt: skip
                 return found
-        for fault in damaged:
+        for fault in faults.values():
             if isinstance(fault, StoreUnavailable):
                 raise StoreUnavailable(
                     fault.store_id, f"{fault.store_id} is down, and might have it"
                 ) from fault
-        if damaged:
-            raise damaged[0]
-        raise BlobNotFound(key)
+        raise next((fault for fault in faults.values() if isinstance(fault, BlobCorrupt)), BlobNotFound(key))
+
+    def _in_order(self, key: str) -> Iterable[Guarded]:
+        """Copies that are known to be damaged last."""
+        distrusted = self.distrusted
+        if not distrusted:
+            return self._members
+        return sorted(self._members, key=lambda guard: (guard.store_id, key) in distrusted)
+
+    def _distrust(self, guard: Guarded, key: str) -> Callable[[BlobCorrupt], None]:
+        def tell(error: BlobCorrupt) -> None:
+            if len(self.distrusted) < _MOST_DISTRUSTED:
+                self.distrusted.add((guard.store_id, key))
+            self._tell(key, {guard.store_id: error})
+
+        return tell
 
     def _writer(self, key: str, options: PutOptions) -> ReplicaWriter:
         check_key(key)
@@ -220,7 +300,7 @@ class Replicated(BlobStore):
                 failed,
                 self.write_quorum,
                 lambda commit: self._publish(key, commit),
-                lambda: self._tell(key),
+                lambda: self._tell(key, failed),
             )
         except BaseException:
             for writer in writers.values():
@@ -230,7 +310,7 @@ class Replicated(BlobStore):
     def _publish(self, key: str, commit: Callable[[int], None]) -> None:
         """Commit at all members as far as `commit` is told that it must; undo what does not reach so many."""
         with self._locks.hold(key):
-            replaces = bool(everywhere.holders(self._members, key))
+            replaces = self.keys_recur and bool(everywhere.holders(self._members, key))
             try:
                 commit(len(self._members) if replaces else self.write_quorum)
             except PartlyDone as error:
@@ -239,6 +319,6 @@ class Replicated(BlobStore):
                 everywhere.delete([self._members.leaf(name) for name in error.done], key)
                 raise error.__cause__ or error from None
 
-    def _tell(self, key: str) -> None:
-        if self.on_damage is not None:
-            self.on_damage(key)
+    def _tell(self, key: str, faults: Mapping[str, DoliumError]) -> None:
+        if self.on_damage is not None and (faults or self.superseded):
+            self.on_damage(key, faults)

@@ -47,7 +47,7 @@ def damaged() -> list[str]:
 @pytest.fixture
 def store(leaves: list[FailingChunks], damaged: list[str]) -> Replicated:
     members = [Member(name, leaf) for name, leaf in zip("abc", leaves, strict=True)]
-    return Replicated(members, write_quorum=2, on_damage=damaged.append)
+    return Replicated(members, write_quorum=2, on_damage=lambda key, _: damaged.append(key))
 
 
 def _down(leaf: FailingChunks) -> None:
@@ -218,7 +218,7 @@ def test_a_copy_that_is_gone_is_told(
     leaves[0].child.delete("x")
     assert store.stat("x").size == 5
     assert damaged == ["x"]
-    store.on_damage = store.repair
+    store.on_damage = lambda key, _: store.repair(key)
     assert read_bytes(store, "x") == b"bytes"
     assert _bytes(leaves) == [b"bytes"] * 3
 
