@@ -3,17 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dolium.testing.crashes import Crashes
 from dolium.testing.server import LiveServer
-from tests.serve.test_live import s3
 from tests.serve.test_stores import FILE, PART, Service, disk, serving, status_of, until
 
-COMMON = (
-    "metrics: local\ngarbage_grace: 1s\nbackup: {every: 0, hold: 0}\nscrub: {every: off}\ninline_limit: 1KiB\n"
-)
+COMMON = "metrics: local\ngarbage_grace: 1s\nbackup: {every: 0, hold: 0}\nscrub: {every: off}\ninline_limit: 1KiB\n"
 
 
 def replicated(*members: str, quorum: int = 0, store_id: str = "pair") -> str:
@@ -42,6 +41,7 @@ class Pair:
 
     def bring_back(self, name: str) -> None:
         self.roots[name].with_name(f"{name}-away").rename(self.roots[name])
+        until(lambda: self.service.ready()[1]["status"] == "ready")
 
     def waiting(self) -> int:
         [record] = self.service.cli("store", "show", "pair")
@@ -55,7 +55,7 @@ class Pair:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
     config = replicated(disk("a", folder / "a"), disk("b", folder / "b"), quorum=1)
-    with serving(folder, config) as service:
+    with serving(folder, config, workers=1) as service:
         yield Pair(service)
 
 
@@ -129,7 +129,9 @@ def test_what_rots_in_one_is_read_from_the_other_and_made_good(pair: Pair) -> No
         except (BotoCoreError, ClientError):
             return False  # an answer that has begun can only be broken off
 
-    _path(pair, "b", "rot/start").write_bytes(_path(pair, "a", "rot/unread").read_bytes())  # no checksums at all
+    _path(pair, "b", "rot/start").write_bytes(
+        _path(pair, "a", "rot/unread").read_bytes()
+    )  # no checksums at all
     until(lambda: is_right("rot/end"))
     [run, *found] = service.cli("scrub", "--rate", "none")
     assert (run["repaired"] >= 1, run["damaged"], found) == (True, 0, [])
@@ -169,7 +171,7 @@ def test_a_member_takes_nothing_while_it_drains_and_gets_it_later(pair: Pair) ->
 
 def test_all_must_have_it_where_no_quorum_is_given(tmp_path: Path) -> None:
     config = replicated(disk("a", tmp_path / "a"), disk("b", tmp_path / "b"))
-    with serving(tmp_path, config) as service:
+    with serving(tmp_path, config, workers=1) as service:
         pair = Pair(service)
         service.put("before")
         pair.take_away("b")
@@ -192,11 +194,14 @@ def _kill_between_commits(service: Service, pair: Pair) -> None:
     server.stop()
     server.start()
     before = files(pair.roots["a"])
+    once = boto3.client(
+        "s3", endpoint_url=server.http.url, aws_access_key_id=server.http.access_key,
+        aws_secret_access_key=server.http.secret_key, region_name="us-east-1",
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    )  # fmt: skip
     crashes.arm("disk.settled")
     with pytest.raises((BotoCoreError, ClientError)):
-        s3(server.http.url, server.http.access_key, server.http.secret_key).put_object(
-            Bucket="data", Key="killed", Body=FILE
-        )
+        once.put_object(Bucket="data", Key="killed", Body=FILE)
     crashes.wait()
     crashes.disarm()
     server.kill()
@@ -208,7 +213,7 @@ def _kill_between_commits(service: Service, pair: Pair) -> None:
 
 def test_one_disk_becomes_a_pair_then_three_and_the_first_leaves(tmp_path: Path) -> None:
     a, b, c = (disk(name, tmp_path / name) for name in "abc")
-    with serving(tmp_path, f"{COMMON}stores: {a}\n") as service:
+    with serving(tmp_path, f"{COMMON}stores: {a}\n", workers=1) as service:
         pair = Pair(service)
         service.put_all_kinds("alone")
         service.put("alone/deleted")
@@ -224,7 +229,10 @@ def test_one_disk_becomes_a_pair_then_three_and_the_first_leaves(tmp_path: Path)
         pair.bring_back("a")
 
         config = replicated(b, c, quorum=1)
-        service.reload(config, expect="cannot leave the replicated store 'pair'")
+        pair.take_away("b")
+        service.put("only in a")
+        service.reload(config, expect="a cannot leave the replicated store 'pair': 1 copies are still to be made")
+        pair.bring_back("b")
         service.reload(replicated(a, b, c, quorum=1))
         service.put_all_kinds("three")
         pair.roots["a"] = tmp_path / "c"
@@ -248,11 +256,12 @@ def test_a_disk_and_an_s3_service(tmp_path: Path) -> None:
             f"port: {port}, is_secure: false, timeout_seconds: 3, attempts: 1}}}}"
         )
         near = disk("near", tmp_path / "near")
-        with serving(tmp_path / "service", replicated(near, there, quorum=1)) as service:
+        with serving(tmp_path / "service", replicated(near, there, quorum=1), workers=1) as service:
             service.put_all_kinds("both")
             (tmp_path / "near").rename(tmp_path / "away")
             service.require_all()
             (tmp_path / "away").rename(tmp_path / "near")
+            until(lambda: service.ready()[1]["status"] == "ready")
             far.stop()
             service.put_all_kinds("near")
             assert service.read("both/parts") == PART + FILE

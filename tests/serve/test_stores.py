@@ -28,8 +28,9 @@ TAKEN_UP = "the stores are as the configuration has them now"
 class Service:
     """A live server whose file of stores is changed, and the command line beside it."""
 
-    def __init__(self, folder: Path, config: str) -> None:
-        self.server = LiveServer(folder, workers=2, config=config)
+    def __init__(self, folder: Path, config: str, workers: int = 2) -> None:
+        self.server = LiveServer(folder, workers=workers, config=config)
+        self.count = workers
         self.config = folder / "dolium.yml"
         self.client = s3(self.server.http.url, self.server.http.access_key, self.server.http.secret_key)
         self.written: dict[str, bytes] = {}
@@ -44,11 +45,11 @@ class Service:
         return [json.loads(line) for line in out.getvalue().splitlines()]
 
     def reload(self, config: str, *, expect: str = TAKEN_UP) -> None:
-        """SIGHUP, until both workers have said so."""
+        """SIGHUP, until all workers have said so."""
         self.config.write_text(config)
         before = self.server.log().count(expect)
         os.kill(self.server.pid, signal.SIGHUP)
-        until(lambda: self.server.log().count(expect) >= before + 2)
+        until(lambda: self.server.log().count(expect) >= before + self.count)
 
     def kill_a_worker(self) -> None:
         """And wait for the one that takes its place."""
@@ -118,8 +119,8 @@ class Service:
 
 
 @contextmanager
-def serving(folder: Path, config: str) -> Iterator[Service]:
-    service = Service(folder, config)
+def serving(folder: Path, config: str, *, workers: int = 2) -> Iterator[Service]:
+    service = Service(folder, config, workers)
     with service.server:
         service.client.create_bucket(Bucket="data")
         yield service

@@ -6,9 +6,10 @@ what was written; where a member keeps no checksums, the MD5 that the catalog kn
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dolium.catalog import replicas
@@ -60,35 +61,57 @@ def at_blob(
             down = error
     if not found:
         raise down or StoreUnavailable(str(store_id))
-    best = min(found.values(), key=_badness)
-    if best.state == CORRUPT:
+    good = [member for member, verdict in found.items() if not _is_bad(verdict, item)]
+    if not good:
+        best = min(found.values(), key=lambda verdict: verdict.state == CORRUPT)
         if down is not None:
             return Verdict(SUSPECT, f"{best.what}; {down.store_id} is down, and may have a good copy")
         return best
-    good = [member for member, verdict in found.items() if _badness(verdict) == _badness(best)]
+    described = _described(service, found, item)
     repaired = 0
     for member, verdict in found.items():
-        if member not in good:
-            repaired += _mend(service, store_id, member, item, verdict, good)
-    return replace(best, mended=any(verdict.mended for verdict in found.values()), repaired=repaired)
+        if verdict.state and (described is not None or member not in good):
+            repaired += _mend(service, store_id, member, item, verdict, good, described)
+    mended = any(verdict.mended for verdict in found.values())
+    if described is not None or not all(found[member].state for member in good):
+        return Verdict(mended=mended, unknown=found[good[0]].unknown, repaired=repaired)
+    return replace(found[good[0]], mended=mended, repaired=repaired)
 
 
-def _badness(verdict: Verdict) -> int:
-    return 2 if verdict.state == CORRUPT else 1 if verdict.state else 0
+def _is_bad(verdict: Verdict, item: Item) -> bool:
+    """Whether the bytes are wrong or lost; of a list, which has no ETag to be held against, whether anything is."""
+    return bool(verdict.state) if item.size is None else verdict.state == CORRUPT
+
+
+def _described(service: ObjectService, members: Iterable[int], item: Item) -> Mapping[str, str] | None:
+    """The description as it should be, from whatever copy still has it; None if it has to say nothing."""
+    for member in members if item.facts else ():
+        power = unwrap(service.store(member), KeepsDescriptions)
+        with contextlib.suppress(DoliumError):
+            if power is not None and not look.description(service.store(member), item):
+                return power.description(item.blob_key)
+    return None
 
 
 def _mend(
-    service: ObjectService, group: int, member: int, item: Item, verdict: Verdict, good: Sequence[int]
+    service: ObjectService,
+    group: int,
+    member: int,
+    item: Item,
+    verdict: Verdict,
+    good: Sequence[int],
+    described: Mapping[str, str] | None,
 ) -> int:
     """1 if the copy is good now; what cannot be written now is written down."""
     where = f"the copy of blob {item.blob_key} of store {group} in its member {member}"
+    sources = [number for number in good if number != member] or good
     try:
-        make(service, member, item, good, lambda _: None, anew=True)
+        make(service, member, item, sources, lambda _: None, anew=True, described=described)
     except (NoSource, DoliumError) as error:
         _log.error("%s: %s; it could not be written anew: %s", where, verdict.what, error)
         note(service, group, member, item.blob_key, damaged=True)
         return 0
-    _log.warning("%s: %s; it was written anew from another", where, verdict.what)
+    _log.warning("%s: %s; it was written anew", where, verdict.what)
     return 1
 
 
@@ -105,12 +128,13 @@ def make(
     pace: Callable[[int], None],
     *,
     anew: bool = False,
+    described: Mapping[str, str] | None = None,
     bad_source: Callable[[int, DoliumError], None] = lambda *_: None,
 ) -> bool:
     """Let the member have a copy, from the first of `sources` that has a good one; False if it has one already, which is
     looked at only if not `anew`.
 
-    `bad_source`: told of a source whose copy is absent or wrong. Raises NoSource; StoreError if the member takes
+    `described`: its description, where that of the source is not the right one. `bad_source`: told of a source whose copy is absent or wrong. Raises NoSource; StoreError if the member takes
     none; what `pace` raises.
     """
     target = service.store(member)
@@ -118,10 +142,10 @@ def make(
         return False
     lost = True
     for number in sources:
-        if number == member:
+        if number == member and not anew:
             continue
         try:
-            _copy(service.store(number), target, item, pace)
+            _copy(service.store(number), target, item, pace, described)
         except _SourceFailed as failed:
             lost = lost and not isinstance(failed.error, StoreUnavailable)
             if isinstance(failed.error, BlobNotFound | BlobCorrupt):
@@ -142,11 +166,18 @@ def _has(store: BlobStore, item: Item) -> bool:
     return item.size is None or size == item.size
 
 
-def _copy(source: BlobStore, target: BlobStore, item: Item, pace: Callable[[int], None]) -> None:
+def _copy(
+    source: BlobStore,
+    target: BlobStore,
+    item: Item,
+    pace: Callable[[int], None],
+    described: Mapping[str, str] | None,
+) -> None:
     """Raises _SourceFailed, and what the target raises; then nothing has changed there."""
     try:
         power = unwrap(source, KeepsDescriptions)
-        described = power.description(item.blob_key) if power is not None else {}
+        if described is None:
+            described = power.description(item.blob_key) if power is not None else {}
         reader = source.get(item.blob_key)
     except DoliumError as error:
         raise _SourceFailed(error) from error

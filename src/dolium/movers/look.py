@@ -14,7 +14,7 @@ from dolium.errors import BlobCorrupt, BlobNotFound
 from dolium.stores.contract import Audit, BlobStore, ChecksBlobs, KeepsDescriptions, unwrap
 from dolium.stores.transfer import open_origin
 
-__all__ = ["Verdict", "at_blob", "at_body"]
+__all__ = ["Verdict", "at_blob", "at_body", "description"]
 
 _PIECE = 1 << 20
 
@@ -62,7 +62,7 @@ def at_blob(store: BlobStore, item: Item, start: int, pace: Callable[[int], None
             Verdict(NOTED, f"the manifest: {error.message}") if is_list else Verdict(CORRUPT, error.message)
         )
     unknown = not audit.summed and not audit.mended and not is_list
-    wrong = _description(store, item)
+    wrong = description(store, item)
     return Verdict(NOTED if wrong else "", wrong, mended=audit.mended, unknown=unknown)
 
 
@@ -94,8 +94,8 @@ def _compare_parts(store: BlobStore, item: Item) -> None:
         raise BlobCorrupt("it does not list the parts of the object")
 
 
-def _description(store: BlobStore, item: Item) -> str:
-    """What is wrong with the description, if something is."""
+def description(store: BlobStore, item: Item) -> str:
+    """What is wrong with the description, if something is. Raises StoreUnavailable."""
     power = unwrap(store, KeepsDescriptions)
     if power is None or not item.facts:
         return ""

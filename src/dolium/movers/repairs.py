@@ -26,12 +26,13 @@ from dolium.catalog.damage import Subject
 from dolium.catalog.database import Transaction
 from dolium.catalog.holdings import Item, items
 from dolium.catalog.replicas import Repair, Replica
-from dolium.errors import BlobCorrupt, DoliumError, StoreError
+from dolium.errors import BlobCorrupt, DoliumError, StoreError, StoreUnavailable
 from dolium.movers import copies, look
 from dolium.movers.copies import NoSource
 from dolium.movers.pace import Pace
 from dolium.objects.orphans import named_in
 from dolium.objects.service import ObjectService
+from dolium.stores.composites.guarded import Guarded
 
 __all__ = ["Repairs"]
 
@@ -45,8 +46,10 @@ _LATER_MS: Final = 60_000
 _EVER: Final = 1 << 62
 _SHORT_MS: Final = 3_000
 """A member that is new is filled from then on: all processes know it by now."""
-_BACKOFF: Final = 2.0
+_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 300.0
+_LONGEST_DOWN: Final = 10.0
+"""To find that a store is still down costs little; that it is still full, a blob."""
 
 
 @dataclass(slots=True)
@@ -91,13 +94,17 @@ class Repairs:
 
     def _leave_alone(self, member: int, error: StoreError) -> None:
         before = self._away.get(member)
-        seconds = min(_LONGEST_BACKOFF, before.seconds * 2 if before is not None else _BACKOFF)
+        longest = _LONGEST_DOWN if isinstance(error, StoreUnavailable) else _LONGEST_BACKOFF
+        seconds = min(longest, before.seconds * 2 if before is not None else _BACKOFF)
         self._away[member] = _Away(time.monotonic() + seconds, seconds)
         if before is None:
             _log.warning("store %d gets no copies for now: %s", member, error.message)
 
     def _serve(self, replica: Replica) -> None:
         """Raises StoreError if the member cannot be written to."""
+        store = self._service.store(replica.store_id)
+        if replica.store_id in self._away and isinstance(store, Guarded):
+            store.probe()  # else its breaker would keep us from seeing that it is back
         self._drain(replica)
         if replica.place is not None:
             self._fill(replica, replica.place)

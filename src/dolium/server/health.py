@@ -234,6 +234,8 @@ def _store_state(one: StoreNow) -> str:
         one.leaf.identify()
         if one.leaf.suspect:
             return "a write to the disk of this store failed; it is asked again soon"
+        if isinstance(one.store, Guarded) and one.store.health.breaker.is_open:
+            one.store.probe()  # it is back: who asks us may rely on it from now on
     elif isinstance(one.store, Guarded):
         one.store.probe()
     return "ready"
