@@ -231,7 +231,9 @@ def test_one_disk_becomes_a_pair_then_three_and_the_first_leaves(tmp_path: Path)
         config = replicated(b, c, quorum=1)
         pair.take_away("b")
         service.put("only in a")
-        service.reload(config, expect="a cannot leave the replicated store 'pair': 1 copies are still to be made")
+        service.reload(
+            config, expect="a cannot leave the replicated store 'pair': 1 copies are still to be made"
+        )
         pair.bring_back("b")
         service.reload(replicated(a, b, c, quorum=1))
         service.put_all_kinds("three")

@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace) -> int:
     show(record, as_json=args.json)
     if not args.json:
         if restored.store:
-            print(f"The store is not there: {restored.store}", file=sys.stderr)
+            print(f"Not every store is as it was: {restored.store}", file=sys.stderr)
         warn_of_keys(restored.sealing)
         print("What was written since the backup: dolium rebuild", file=sys.stderr)
     return 0

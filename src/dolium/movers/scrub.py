@@ -147,6 +147,8 @@ class Scrub:
     def _come_back(self) -> None:
         """To those that were down. Raises StoreUnavailable for one that still is, after all others."""
         down: StoreUnavailable | None = None
+        if self._left:
+            self._go_on({"stage": "left"})
         for store_id, (first, at) in sorted(self._left.items()):
             try:
                 if store_id in self._service.stores:

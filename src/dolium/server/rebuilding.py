@@ -24,6 +24,7 @@ from dolium.objects.rebuild import Plan, carry_out, draw_up
 from dolium.server.backing_up import files
 from dolium.server.first_run import Arrival, arrive
 from dolium.server.restoring import discard_unfinished, restore
+from dolium.server.store_entry import enter_stores
 from dolium.server.wiring import open_service
 
 __all__ = ["Rebuilt", "rebuild"]
@@ -102,6 +103,8 @@ def _rebuild(
         arrival = arrive(settings, given, anew=True)
     database = SqliteDatabase(settings.data)
     try:
+        if apply or not there:
+            enter_stores(database, settings)  # which are newer than the backup
         service, _ = open_service(database, settings)
         # Nobody is writing: what is there now and not named will never be.
         database.write(lambda tx: fences.raise_all(tx, time.time_ns()))

@@ -27,6 +27,7 @@ from dolium.catalog.backups import About
 from dolium.catalog.shared import SharedNumbers, handed_out
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.config.settings import Settings
+from dolium.config.specs import LeafSpec
 from dolium.crashpoints import reach
 from dolium.errors import BackupError, Conflict, StoreUnavailable
 from dolium.identity.keys import Sealing, sealing
@@ -41,7 +42,7 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """`kept`: where the catalog is that was there, if one was. `store`: what is wrong with the store, or empty."""
+    """`kept`: where the catalog is that was there, if one was. `store`: what is wrong with the stores, or empty."""
 
     about: About
     kept: Path | None
@@ -54,7 +55,7 @@ def restore(settings: Settings, file: Path) -> Restored:
     CatalogUnavailable; then the folder is as it was.
     """
     about = backups.verify(file)
-    store = _require_its_store(settings, about)
+    store = _require_its_stores(settings, about)
     data = settings.data
     discard_unfinished(data)
     try:
@@ -89,13 +90,44 @@ def discard_unfinished(data: Path) -> None:
             path.unlink()
 
 
-def _require_its_store(settings: Settings, about: About) -> str:
-    """What is wrong with the store of the folder. Raises Conflict for one that is another's.
-
-    Where there is a tree of stores, each is held to its identity by the catalog that comes.
+def _require_its_stores(settings: Settings, about: About) -> str:
+    """What is wrong with the stores that are folders here. Raises Conflict for one that is another's; remote ones are
+    held to their identities by the catalog that comes.
     """
-    if settings.stores is not None:
+    if settings.stores is None:
+        return _require_its_store(settings, about)
+    leaves = list(settings.stores.leaves())
+    if about.stores and {leaf.id for leaf in leaves}.isdisjoint(about.stores):
+        raise Conflict(
+            f"this backup is of a catalog over other stores: it names {', '.join(about.stores)}, the configuration "
+            f"{', '.join(leaf.id for leaf in leaves)}. Name the right configuration (--config)"
+        )
+    said = (_require_its_disk(leaf, about) for leaf in leaves if leaf.kind == "disk")
+    return "; ".join(filter(None, said))
+
+
+def _require_its_disk(leaf: LeafSpec, about: About) -> str:
+    root = Path(str(leaf.options["root"]))
+    try:
+        found = Disk(Options(root=root), store_id=leaf.id).identify()
+    except StoreUnavailable as error:
+        return f"{leaf.id} in {root}: {error.message}"
+    expected = about.stores.get(leaf.id)
+    if found == expected:
         return ""
+    owner = next((name for name, uuid in about.stores.items() if uuid == found), None)
+    if expected is None and owner is None:
+        return f"{leaf.id} in {root}: it is newer than the backup, which does not know it"
+    wrong = f"lies {found}, which it does not know" if owner is None else f"lies the store {owner}"
+    is_said = "does not know it" if expected is None else f"knows it as {expected}"
+    raise Conflict(
+        f"{leaf.place.file}:{leaf.place.line}: in {root}, the folder of {leaf.id}, {wrong}; the backup {is_said}. "
+        "Give each store the folder that is its own"
+    )
+
+
+def _require_its_store(settings: Settings, about: About) -> str:
+    """Of a service that has only one."""
     try:
         found = Disk(Options(root=settings.store_root), store_id="default").identify()
     except StoreUnavailable as error:

@@ -110,8 +110,8 @@ def test_what_cannot_be_looked_at(
     ran = run("scrub", "--status", "--json")
     assert ran.code == 0
     assert ran.record["ended"] is None
-    assert ran.record["place"]["stage"] == "blobs"
-    assert "not ended, now at blob one of store 1" in run("scrub", "--status").out
+    assert ran.record["place"] == {"stage": "left", "left": {"1": ["", 0]}}
+    assert "not ended, now at the stores that were down" in run("scrub", "--status").out
     assert run("scrub").code == 0
     assert run("scrub", "--data", str(tmp_path / "none")).code == 2
     assert run("scrub", "--rate", "fast").code == 2
