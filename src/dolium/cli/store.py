@@ -24,7 +24,7 @@ from dolium.objects.service import ObjectService
 from dolium.objects.sweep import release_held, sweep
 from dolium.server.claim import claim
 from dolium.server.housekeeping import sweep_unborn
-from dolium.server.stores import LiveStores, StoreNow
+from dolium.server.stores import LiveStores, StoreNow, identify
 from dolium.server.wiring import limits_of
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.placement import State
@@ -199,10 +199,7 @@ def _record(one: StoreNow, held: Holding, copies: _Copies) -> dict[str, Any]:
     record = one.record
     space, problem = None, None
     try:
-        if isinstance(one.leaf, Disk):
-            one.leaf.identify()
-        else:
-            _ask(one)
+        identify(one.leaf, one.store)
         power = unwrap(one.leaf, ReportsSpace)
         space = power.space() if power is not None else None
     except StoreError as error:

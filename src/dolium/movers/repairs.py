@@ -15,6 +15,7 @@ A member that is down, full or takes no writes is left alone for a while, for lo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -78,19 +79,25 @@ class Repairs:
         """
         self._everything = everything
         before = self.made
-        for replica in replicas.every(self._service.database):
-            if replica.store_id not in self._service.members.get(replica.group_id, ()):
-                continue  # the configuration of this process is another
-            away = self._away.get(replica.store_id)
-            if not everything and away is not None and time.monotonic() < away.until:
-                continue
-            try:
-                self._serve(replica)
-            except StoreError as error:
-                self._leave_alone(replica.store_id, error)
-            else:
-                self._away.pop(replica.store_id, None)
+        for step in (self._serve, self._take_all_over):
+            for replica in replicas.every(self._service.database):
+                if replica.store_id in self._service.members.get(replica.group_id, ()):
+                    self._try(step, replica)  # else the configuration of this process is another
         return self.made - before
+
+    def _try(self, step: Callable[[Replica], None], replica: Replica) -> None:
+        away = self._away.get(replica.store_id)
+        if not self._everything and away is not None and time.monotonic() < away.until:
+            return
+        try:
+            store = self._service.store(replica.store_id)
+            if away is not None and isinstance(store, Guarded):
+                store.probe()  # else its breaker would keep us from seeing that it is back
+            step(replica)
+        except StoreError as error:
+            self._leave_alone(replica.store_id, error)
+        else:
+            self._away.pop(replica.store_id, None)
 
     def _leave_alone(self, member: int, error: StoreError) -> None:
         before = self._away.get(member)
@@ -102,14 +109,15 @@ class Repairs:
 
     def _serve(self, replica: Replica) -> None:
         """Raises StoreError if the member cannot be written to."""
-        store = self._service.store(replica.store_id)
-        if replica.store_id in self._away and isinstance(store, Guarded):
-            store.probe()  # else its breaker would keep us from seeing that it is back
         self._drain(replica)
         if replica.place is not None:
             self._fill(replica, replica.place)
+
+    def _take_all_over(self, replica: Replica) -> None:
         ours = [one for one in replicas.every(self._service.database) if one.group_id == replica.group_id]
-        if all(one.place is None for one in ours):
+        if not all(one.place is None for one in ours):
+            return
+        with contextlib.suppress(StoreError):  # of another member, which is left alone for its own sake
             for item in self._items(replica.store_id, ""):
                 self._take_over(replica, item)
 
@@ -167,7 +175,7 @@ class Repairs:
                 service,
                 member,
                 item,
-                service.members[group],
+                service.members.get(group, ()),
                 self._pace.spend,
                 anew=anew,
                 bad_source=bad_source,
@@ -223,7 +231,7 @@ class Repairs:
         service = self._service
         manifests = replicas.manifests_of(service.database, member, key)
         wanted = [item, *(Item(manifest, None, "") for manifest in manifests)]
-        for other in service.members[group]:
+        for other in service.members.get(group, (member,)):
             if other != member and not all(self._make(group, other, one) for one in wanted):
                 return
         service.database.write(lambda tx: replicas.take_over(tx, group, member, key, manifests))

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from dolium.catalog import buckets, fences
+from dolium.catalog import buckets, fences, replicas
 from dolium.catalog.buckets import Bucket
 from dolium.catalog.database import Database
 from dolium.errors import BucketNotFound, StoreUnavailable
@@ -144,11 +144,14 @@ class ObjectService:
     def family(self, store_id: int) -> tuple[int, ...]:
         """The stores that share their blobs: a replicated store, which lists those of all, and its members. Any
         other is alone.
+
+        By the catalog: a process that has not heard of a new member must not take what lies there for nobody's.
         """
-        for group, members in self.members.items():
-            if store_id == group or store_id in members:
-                return (group, *members)
-        return (store_id,)
+        known = replicas.every(self.database)
+        group = next((one.group_id for one in known if store_id in (one.group_id, one.store_id)), None)
+        if group is None:
+            return (store_id,)
+        return (group, *(one.store_id for one in known if one.group_id == group))
 
     def change_stores(
         self,

@@ -26,6 +26,7 @@ from dolium.server.meters import Meters
 from dolium.server.stores import LiveStores, StoreNow
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.placement import State
+from dolium.stores.composites.replicated import Replicated
 from dolium.stores.contract import ReportsSpace, unwrap
 from dolium.stores.leaves.disk import Disk
 from dolium.values import Secret, Space
@@ -104,8 +105,15 @@ class Health:
         """By name, asked all at once: one that hangs costs its own time, not also that of the others."""
         self._live.refresh()
         now = dict(self._live.now)
-        states = await asyncio.gather(*(self._store_state(number, one) for number, one in now.items()))
-        return {one.record.name: state for one, state in zip(now.values(), states, strict=True)}
+        asked = {number: one for number, one in now.items() if not isinstance(one.leaf, Replicated)}
+        states = await asyncio.gather(*(self._store_state(number, one) for number, one in asked.items()))
+        by_number = dict(zip(asked, states, strict=True))
+        return {
+            one.record.name: by_number[number]
+            if number in asked
+            else _replicated_state(number, one, now, by_number)
+            for number, one in now.items()
+        }
 
     def _catalog_state(self) -> str:
         try:
@@ -225,6 +233,20 @@ class _Given(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families
+
+
+def _replicated_state(
+    number: int, one: StoreNow, now: Mapping[int, StoreNow], states: Mapping[int, str]
+) -> str:
+    """By the states of its members: one that hangs says nothing of the others."""
+    assert isinstance(one.leaf, Replicated)
+    if one.state is State.OFFLINE:
+        return "the store is offline"
+    members = [states[member] for member, other in now.items() if other.group == number]
+    ready = sum(state == "ready" for state in members)
+    if ready < one.leaf.write_quorum:
+        return f"{ready} of its {len(members)} members answer, and a write needs {one.leaf.write_quorum}"
+    return "ready"
 
 
 def _store_state(one: StoreNow) -> str:

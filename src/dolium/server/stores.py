@@ -35,13 +35,14 @@ from dolium.stores.composites.cached import Cached, CacheOptions
 from dolium.stores.composites.guarded import Guarded
 from dolium.stores.composites.health import Health
 from dolium.stores.composites.placement import Request, State
+from dolium.stores.composites.replicated import Replicated
 from dolium.stores.composites.routed import Routed
 from dolium.stores.composites.shards import ShardedCache, Shards
 from dolium.stores.contract import BlobStore
 from dolium.stores.leaves.disk import Disk, Options
 from dolium.wire.headers import STORAGE_CLASSES
 
-__all__ = ["LiveStores", "StoreNow"]
+__all__ = ["LiveStores", "StoreNow", "identify"]
 
 _log = logging.getLogger("dolium.stores")
 
@@ -73,6 +74,19 @@ class _Built:
     now: Mapping[int, StoreNow]
     default: int
     members: Mapping[int, Sequence[int]] = field(default_factory=dict)  # of replicated stores
+
+
+def identify(leaf: BlobStore, store: BlobStore) -> None:
+    """Whether a store is there, without writing anything on a disk. `leaf`, `store`: as in `StoreNow`.
+
+    Raises StoreUnavailable.
+    """
+    if isinstance(leaf, Disk):
+        leaf.identify()
+    elif isinstance(leaf, Replicated):
+        leaf.require_quorum(lambda guard: identify(guard.child, guard))
+    elif isinstance(store, Guarded):
+        store.probe()
 
 
 class _TreePlacing:

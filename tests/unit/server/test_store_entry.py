@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dolium.catalog import fences, stores
+from dolium.catalog import fences, replicas, stores
 from dolium.catalog.sqlite import SqliteDatabase
 from dolium.config.galaxy import read_stores
 from dolium.config.settings import Settings
@@ -134,6 +134,104 @@ def test_what_cannot_be_served_is_told(
     with pytest.raises((ConfigError, StoreUnavailable), match=words):
         enter_stores(database, settings_of(tmp_path, text))
     assert stores.every(database) == []
+
+
+PAIR = "type: replicated\nid: pair\nbackends:\n  - {id: a, type: disk, files_dir: a}\n  - {id: b, type: disk, files_dir: b}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            (
+                "type: hierarchical\nbackends:\n  - {type: replicated, id: pair, backends: [{id: a, type: disk, files_dir: "
+                "a}]}\n  - {id: b, type: disk, files_dir: b}\nrules:\n  - {store: a, when: {prefix: x}}\n"
+            ),
+            r"stores.yml:6: new data goes to the replicated store 'pair', not to 'a', a member",
+        ),
+        (
+            (
+                "type: replicated\nid: pair\nbackends:\n  - {type: distributed, backends: "
+                "[{id: a, type: disk, files_dir: a}]}\n  - {id: b, type: disk, files_dir: b}\n"
+            ),
+            "stores.yml:4: a member of a replicated store is a store that keeps data",
+        ),
+        (PAIR.replace("pair", "c"), "stores.yml:1: the id 'c' is that of a disk store in the catalog"),
+        (
+            "type: hierarchical\nbackends:\n  - {id: d, type: disk, files_dir: d}\n  - {id: e, type: disk, files_dir: e}\n",
+            "stores.yml:3: the id 'd' is that of a replicated store in the catalog, and cannot be one that keeps data",
+        ),
+    ],
+)
+def test_replicated_stores_that_cannot_be_served(
+    tmp_path: Path, database: SqliteDatabase, text: str, words: str
+) -> None:
+    database.write(lambda tx: stores.add(tx, "c", "disk", "uuid c"))
+    database.write(lambda tx: stores.add(tx, "d", "replicated", "uuid d"))
+    with pytest.raises(ConfigError, match=words):
+        enter_stores(database, settings_of(tmp_path, text))
+
+
+def test_a_replicated_store_is_one_place(tmp_path: Path, database: SqliteDatabase) -> None:
+    settings = settings_of(tmp_path, PAIR)
+    enter_stores(database, settings)
+    enter_stores(database, settings)
+    numbers = {record.name: record.id for record in stores.every(database)}
+    assert {(one.group_id, one.store_id) for one in replicas.every(database)} == {
+        (numbers["pair"], numbers[name]) for name in "ab"
+    }
+    live = LiveStores(database, settings)
+    service = live.serve(Limits())
+    assert service.default_store == numbers["pair"]
+    assert live.tree is not None
+    assert live.tree.choose(Request()) == ("pair",)
+    assert [live.now[numbers[name]].group for name in ("pair", "a", "b")] == [
+        None, numbers["pair"], numbers["pair"],
+    ]  # fmt: skip
+    assert (
+        service.family(numbers["b"])
+        == service.family(numbers["pair"])
+        == tuple(numbers[name] for name in ("pair", "a", "b"))
+    )
+    assert service.checking(numbers["pair"]) is not None
+    database.write(lambda tx: stores.set_state(tx, numbers["b"], "read-only"))
+    live.refresh()
+    assert live.now[numbers["b"]].state is State.READ_ONLY
+    service.store(numbers["a"]).put("key", io.BytesIO(b"bytes"))
+    assert service.store(numbers["pair"]).stat("key").size == 5
+    with pytest.raises(StoreReadOnly):
+        service.store(numbers["pair"]).put("other", io.BytesIO(b"bytes"))
+    live.close()
+    enter_stores(database, settings_of(tmp_path, "id: a\ntype: disk\nfiles_dir: a\n"))
+    assert replicas.every(database) == []
+
+
+def test_who_may_have_the_only_copy_cannot_leave(tmp_path: Path, database: SqliteDatabase) -> None:
+    enter_stores(database, settings_of(tmp_path, PAIR))
+    pair, a, b = (
+        next(one.id for one in stores.every(database) if one.name == name) for name in ("pair", "a", "b")
+    )
+    only = {name: settings_of(tmp_path, PAIR.replace("{id: b", "{id: c").replace("{id: a", f"{{id: {name}").replace(
+        "files_dir: a", f"files_dir: {name}").replace("files_dir: b", "files_dir: c")) for name in ("a", "b", "d")
+    }  # fmt: skip
+    with pytest.raises(
+        ConfigError, match="a cannot leave the replicated store 'pair': b has not got all copies yet"
+    ):
+        require_complete(database, only["b"])
+    for one in replicas.every(database):
+        database.write(lambda tx, one=one: replicas.fill_to(tx, one, None))  # type: ignore[misc]
+    require_complete(database, only["b"])
+    database.write(lambda tx: replicas.note(tx, pair, b, "x", damaged=False))
+    with pytest.raises(ConfigError, match=r"stores.yml:1: a cannot leave .*: 1 copies are still to be made"):
+        require_complete(database, only["b"])
+    require_complete(database, only["a"])
+    database.write(
+        lambda tx: tx.run("INSERT INTO garbage (store_id, blob_key, due_ms) VALUES ($1, 'x', 0)", pair)
+    )
+    with pytest.raises(ConfigError, match=r"a, b cannot leave .*: no other member has its blobs"):
+        require_complete(database, only["d"])
+    database.write(lambda tx: stores.set_state(tx, a, "offline"))
+    require_complete(database, only["b"])
 
 
 def test_an_identity_in_the_file_must_be_that_of_the_catalog(

@@ -230,7 +230,7 @@ class Guarded(Layer):
 
         def audit(key: str, **how: Any) -> Audit:
             check_key(key)
-            self.require()
+            self._call(self.child.stat, key)  # in time, if the store hangs
             return checks.audit(key, **how)  # on the caller's thread: it takes as long as the blob is large
 
         def open_checked(key: str) -> tuple[int, int, BlockSums | None]:

@@ -171,12 +171,16 @@ class Replicated(BlobStore):
             guard.close()
 
     def probe(self) -> None:
-        """Whether enough members answer that a new blob can be acknowledged. Raises StoreUnavailable."""
+        """Raises StoreUnavailable if too few members answer for a new blob to be acknowledged."""
+        self.require_quorum(lambda guard: guard.probe())
+
+    def require_quorum(self, ask: Callable[[Guarded], object]) -> None:
+        """As `probe`, by what `ask` says of each."""
         down: list[StoreUnavailable] = []
         for guard in self._members:
             try:
                 guard.require()
-                guard.probe()
+                ask(guard)
             except StoreUnavailable as error:
                 down.append(error)
         if len(self._members) - len(down) < self.write_quorum:
