@@ -25,6 +25,7 @@ from dolium.testing.powers import (
     ChecksSuite,
     ChunksSuite,
     CopiesSuite,
+    DeletesSuite,
     DescriptionsSuite,
     FilesSuite,
     OriginSuite,
@@ -114,7 +115,15 @@ class TestOfOne(RoutedSuite):
 
 @pytest.mark.parametrize("deadline", [None, 60.0])
 class TestGuardedDisk(
-    StoreSuite, ChecksSuite, ChunksSuite, CopiesSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite
+    StoreSuite,
+    ChecksSuite,
+    ChunksSuite,
+    CopiesSuite,
+    DeletesSuite,
+    DescriptionsSuite,
+    FilesSuite,
+    PathsSuite,
+    SpaceSuite,
 ):
     @pytest.fixture
     def store(self, disk: Callable[[], Disk], deadline: float | None) -> BlobStore:
@@ -129,7 +138,7 @@ class TestReplicatedOverBoth(StoreSuite, ChunksSuite, DescriptionsSuite, SpaceSu
 
 @pytest.mark.parametrize("deadline", [None, 60.0])
 class TestReplicatedOverDisks(
-    StoreSuite, ChecksSuite, ChunksSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite
+    StoreSuite, ChecksSuite, ChunksSuite, DeletesSuite, DescriptionsSuite, FilesSuite, PathsSuite, SpaceSuite
 ):
     @pytest.fixture
     def store(self, disk: Callable[[], Disk], deadline: float | None) -> Replicated:

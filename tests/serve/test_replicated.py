@@ -1,5 +1,7 @@
 """Replicated stores in a service: what is written while a disk is away, what rots, and members that come and go."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -269,6 +271,23 @@ def test_a_disk_and_an_s3_service(tmp_path: Path) -> None:
             assert service.read("both/parts") == PART + FILE
             far.start()
             until(lambda: service.cli("store", "show", "pair")[0]["repairs"] == 0)
+            _hang(far, service)
             (tmp_path / "near").rename(tmp_path / "away")
             service.require_all()
             (tmp_path / "away").rename(tmp_path / "near")
+
+
+def _hang(far: LiveServer, service: Service) -> None:
+    """The S3 service does not answer, and says nothing: writes go on once that is known, and the copies come later."""
+    processes = [far.pid, *far.workers]
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        service.put("hung")
+        assert service.read("both/file") == FILE
+        states = service.ready()[1]
+        assert (states["status"], states["store pair"]) == ("ready in part", "ready")
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+    until(lambda: service.cli("store", "show", "pair")[0]["repairs"] == 0)

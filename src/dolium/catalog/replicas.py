@@ -13,7 +13,7 @@ from dolium.catalog.database import Read, Transaction
 
 __all__ = [
     "Repair", "Replica", "due", "every", "fill_to", "forget", "join", "known_damaged", "leave", "manifests_of",
-    "note", "postpone", "take_over", "waiting",
+    "note", "postpone", "refill", "take_over", "waiting",
 ]  # fmt: skip
 
 _JUST_NOW: int = 2_000
@@ -72,6 +72,11 @@ def fill_to(tx: Transaction, replica: Replica, place: str | None) -> None:
         "UPDATE replicas SET place = $1 WHERE group_id = $2 AND store_id = $3",
         place, replica.group_id, replica.store_id,
     )  # fmt: skip
+
+
+def refill(tx: Transaction) -> None:
+    """The catalog is an older one: what the members were short of since is not known."""
+    tx.run("UPDATE replicas SET place = ''")
 
 
 def note(tx: Transaction, group_id: int, store_id: int, blob_key: str, *, damaged: bool) -> None:

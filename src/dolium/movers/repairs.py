@@ -27,7 +27,7 @@ from dolium.catalog.damage import Subject
 from dolium.catalog.database import Transaction
 from dolium.catalog.holdings import Item, items
 from dolium.catalog.replicas import Repair, Replica
-from dolium.errors import BlobCorrupt, DoliumError, StoreError, StoreUnavailable
+from dolium.errors import BlobCorrupt, DoliumError, StoreError, StoreFull
 from dolium.movers import copies, look
 from dolium.movers.copies import NoSource
 from dolium.movers.pace import Pace
@@ -48,8 +48,8 @@ _EVER: Final = 1 << 62
 _SHORT_MS: Final = 3_000
 """A member that is new is filled from then on: all processes know it by now."""
 _BACKOFF: Final = 0.5
-_LONGEST_BACKOFF: Final = 300.0
 _LONGEST_DOWN: Final = 10.0
+_LONGEST_FULL: Final = 300.0
 """To find that a store is still down costs little; that it is still full, a blob."""
 
 
@@ -101,7 +101,7 @@ class Repairs:
 
     def _leave_alone(self, member: int, error: StoreError) -> None:
         before = self._away.get(member)
-        longest = _LONGEST_DOWN if isinstance(error, StoreUnavailable) else _LONGEST_BACKOFF
+        longest = _LONGEST_FULL if isinstance(error, StoreFull) else _LONGEST_DOWN
         seconds = min(longest, before.seconds * 2 if before is not None else _BACKOFF)
         self._away[member] = _Away(time.monotonic() + seconds, seconds)
         if before is None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dolium.catalog import backups, replace
+from dolium.catalog import backups, replace, replicas
 from dolium.catalog.backups import About
 from dolium.catalog.shared import SharedNumbers, handed_out
 from dolium.catalog.sqlite import SqliteDatabase
@@ -75,6 +75,7 @@ def restore(settings: Settings, file: Path) -> Restored:
         raise BackupError(f"the backup cannot be copied to {data}: {error.strerror}") from error
     database = SqliteDatabase(data)  # which brings it up to date, and writes down what it does not know
     try:
+        database.write(replicas.refill)
         return Restored(about, kept, sealing(database, data, settings.master_key), store)
     finally:
         database.close()

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from dolium.catalog import replicas
+from dolium.catalog.sqlite import SqliteDatabase
 from dolium.config.galaxy import read_stores
 from dolium.config.specs import StoresSpec
 from dolium.errors import Conflict
+from dolium.movers.repairs import Repairs
 from dolium.server.first_run import arrive
 from dolium.server.restoring import restore
 from tests.unit.server.world import FILE, KEY, World, told
@@ -30,9 +33,14 @@ def world(tmp_path: Path) -> World:
 
 
 def test_the_stores_of_the_backup_are_as_they_should_be(world: World, tmp_path: Path) -> None:
+    Repairs(world.service, 0, lambda _: False).work(everything=True)
     about = world.back_up()
+    assert [one.place for one in replicas.every(world.database)] == [None, None]
     world.service.close()
     assert restore(world.settings, about.file).store == ""
+    database = SqliteDatabase(world.data)
+    assert [one.place for one in replicas.every(database)] == ["", ""], "what was missed since is not known"
+    database.close()
     (tmp_path / "b").rename(tmp_path / "aside")
     assert f"b in {tmp_path / 'b'}: " in restore(world.settings, about.file).store
     (tmp_path / "aside").rename(tmp_path / "b")

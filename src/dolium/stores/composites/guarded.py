@@ -35,6 +35,7 @@ from dolium.stores.contract import (
     BlockSums,
     ChecksBlobs,
     CopiesWithin,
+    DeletesMany,
     KeepsCopies,
     KeepsDescriptions,
     LocalFiles,
@@ -49,7 +50,7 @@ from dolium.stores.keys import check_key
 from dolium.stores.layers.layer import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from dolium.stores.contract import BlobStore, Reader
@@ -63,6 +64,8 @@ _ANSWERS: Final = (BlobCorrupt, BlobNotFound, Conflict, RangeNotSatisfiable, Sto
 _PROBE: Final = "dolium-probe"
 """A key that is stat'ed to see whether a store answers, if it has no probe of its own; it need not be there."""
 _BATCH: Final = 256
+_DELETES: Final = 100
+"""In one call, which has one deadline."""
 _PIECE: Final = 1 << 20
 
 
@@ -210,6 +213,21 @@ class Guarded(Layer):
         self.require(State.READ_ONLY, State.DRAINING)
         copies = self._power(CopiesWithin)
         return self._call(lambda: copies.copy_within(source, target, options=options))
+
+    def _delete_many(self, keys: Sequence[str]) -> set[str]:
+        for key in keys:
+            check_key(key)
+        self.require(State.READ_ONLY)
+        power = self._power(DeletesMany)
+        gone: set[str] = set()
+        for batch in (keys[at : at + _DELETES] for at in range(0, len(keys), _DELETES)):
+            try:
+                gone |= self._call(power.delete_many, batch)
+            except StoreUnavailable:
+                if not gone:
+                    raise
+                break
+        return gone
 
     def _description(self, key: str) -> dict[str, str]:
         check_key(key)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from dolium.stores.contract import (
     CopiesWithin,
+    DeletesMany,
     KeepsDescriptions,
     LocalFiles,
     LocalPaths,
@@ -28,6 +29,7 @@ __all__ = ["offer"]
 
 _METHODS: Final[Mapping[type, str]] = {
     CopiesWithin: "copy_within",
+    DeletesMany: "delete_many",
     KeepsDescriptions: "description",
     LocalFiles: "open_file",
     LocalPaths: "local_path",

@@ -47,6 +47,7 @@ from dolium.stores.contract import (
     Audit,
     BlobStore,
     ChecksBlobs,
+    DeletesMany,
     KeepsDescriptions,
     LocalFiles,
     LocalPaths,
@@ -59,7 +60,7 @@ from dolium.stores.transfer import PIECE
 from dolium.values import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dolium.stores.composites.guarded import Guarded
@@ -85,7 +86,8 @@ class Written:
 
 
 class Replicated(BlobStore):
-    """Takes chunks; keeps descriptions, reports space, checks blobs, has local paths and files if they all do.
+    """Takes chunks; keeps descriptions, reports space, checks and deletes many blobs, has local paths and files if they
+    all do.
 
     `on_damage`: told the key of a blob of which a copy was found missing or damaged, or was not written, and of each
     member that has none what is wrong; it may hand them to a mover. It is called on the path of whoever found it.
@@ -200,6 +202,18 @@ class Replicated(BlobStore):
             return repair(tuple(self._members), key, sha256)
 
     # The powers that depend on the members.
+
+    def _delete_many(self, keys: Sequence[str]) -> set[str]:
+        """Those that are gone in every member."""
+        if any(guard.health.state is State.READ_ONLY for guard in self._members):
+            raise StoreReadOnly("a member is read-only, and may have copies")
+        gone = set(keys)
+        for guard in self._members.backwards():
+            try:
+                gone &= power_of(guard, DeletesMany).delete_many(keys)
+            except StoreError:
+                gone = set()
+        return gone
 
     def _description(self, key: str) -> dict[str, str]:
         return self._first(key, lambda guard: power_of(guard, KeepsDescriptions).description(key))

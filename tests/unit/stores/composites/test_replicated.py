@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -22,12 +23,14 @@ from dolium.errors import (
 from dolium.stores.composites.members import Member
 from dolium.stores.composites.placement import State
 from dolium.stores.composites.replicated import Replicated
-from dolium.stores.contract import PutOptions
+from dolium.stores.contract import DeletesMany, PutOptions, unwrap
+from dolium.stores.leaves.disk import Disk, Options
 from dolium.stores.leaves.memory import Memory
 from dolium.stores.stream import IterableReader
 from dolium.stores.transfer import read_bytes
 from dolium.testing.faults import FailingChunks, HungStore
 from dolium.testing.powers import keys, put
+from dolium.values import Durability
 
 DOWN = StoreUnavailable("x", "down")
 CORRUPT = BlobCorrupt("damaged")
@@ -232,6 +235,28 @@ def test_if_all_copies_are_damaged_that_is_said(store: Replicated, leaves: list[
 
 
 # Deletes.
+
+
+def test_of_many_only_those_are_gone_that_are_gone_everywhere(tmp_path: Path) -> None:
+    disks = []
+    for name in "ab":
+        Disk.initialise(tmp_path / name)
+        disks.append(Disk(Options(tmp_path / name, durability=Durability.RELAXED)))
+    store = Replicated([Member(name, disk) for name, disk in zip("ab", disks, strict=True)], keys_recur=False)
+    for key in "xyz":
+        put(store, key, b"bytes")
+    many = unwrap(store, DeletesMany)
+    assert many is not None
+    assert many.delete_many(["x", "absent"]) == {"x", "absent"}
+    (tmp_path / "b").rename(tmp_path / "away")
+    assert many.delete_many(["y"]) == set()
+    (tmp_path / "away").rename(tmp_path / "b")
+    assert [keys(disk) for disk in disks] == [["z"], ["y", "z"]]
+    assert many.delete_many(["y"]) == {"y"}
+    store.member("a").health.state = State.READ_ONLY
+    with pytest.raises(StoreReadOnly):
+        many.delete_many(["z"])
+    assert [keys(disk) for disk in disks] == [["z"], ["z"]]
 
 
 def test_a_delete_is_whole_or_says_what_is_left(store: Replicated, leaves: list[FailingChunks]) -> None:
