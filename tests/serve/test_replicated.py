@@ -2,6 +2,7 @@
 
 import os
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +118,11 @@ def _path(pair: Pair, name: str, key: str) -> Path:
 def test_what_rots_in_one_is_read_from_the_other_and_made_good(pair: Pair) -> None:
     service = pair.service
     body = bytes(range(256)) * 16384
+    service.put("rot/first", body)
+    _flip(_path(pair, "a", "rot/first"), 5)
+    link = service.client.generate_presigned_url("get_object", Params={"Bucket": "data", "Key": "rot/first"})
+    with urllib.request.urlopen(link, timeout=10) as answer:  # which is sent once, unlike that of a client
+        assert answer.read() == body
     service.put("rot/end", body)
     service.put("rot/start", body)
     service.put("rot/unread", body)
@@ -137,7 +143,7 @@ def test_what_rots_in_one_is_read_from_the_other_and_made_good(pair: Pair) -> No
     until(lambda: is_right("rot/end"))
     [run, *found] = service.cli("scrub", "--rate", "none")
     assert (run["repaired"] >= 1, run["damaged"], found) == (True, 0, [])
-    for key in ("rot/start", "rot/end", "rot/unread"):
+    for key in ("rot/first", "rot/start", "rot/end", "rot/unread"):
         assert {_path(pair, name, key).read_bytes() == body for name in "ab"} == {True}
         assert service.read(key) == body
     [again] = service.cli("scrub", "--rate", "none")

@@ -86,10 +86,14 @@ class Guard:
         if error.errno != EIO:
             raise error
         unreadable = BlobCorrupt("the disk cannot read the blob")
-        if isinstance(self._sums, OfOneCopy):
-            self._sums.distrust(unreadable)
+        self.distrust(unreadable)
         self._report(unreadable)
         raise unreadable from error
+
+    def distrust(self, error: BlobCorrupt, /) -> None:
+        """Of several copies, let another be read."""
+        if isinstance(self._sums, OfOneCopy):
+            self._sums.distrust(error)
 
     def _report(self, error: BlobCorrupt) -> None:
         report(self._service, Subject(self._store_id, self._blob_key), self._row, error)

@@ -173,7 +173,10 @@ def _open_file(service: ObjectService, files: LocalFiles, segment: Segment) -> O
         service.noted("unverified" if sums is None else "verified")
     if size != segment.size:
         os.close(descriptor)
-        raise BlobCorrupt(f"the blob has {size} bytes, and {segment.size} as the catalog says")
+        wrong = BlobCorrupt(f"the blob has {size} bytes, and {segment.size} as the catalog says")
+        if guard is not None:
+            guard.distrust(wrong)
+        raise wrong
     return OpenFile(descriptor, segment.offset, segment.length, guard)
 
 

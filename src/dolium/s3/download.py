@@ -8,7 +8,7 @@ from typing import Self
 
 from dolium.asgi.bridge import Strand
 from dolium.asgi.messages import FileBody, Pieces, Response
-from dolium.errors import VersionGone
+from dolium.errors import BlobCorrupt, VersionGone
 from dolium.objects import get
 from dolium.objects.ahead import OpenAhead
 from dolium.objects.damage import Guard
@@ -36,10 +36,21 @@ async def until_it_stays(look: Callable[[], Awaitable[Response]]) -> Response:
 
 
 async def download(site: Site, segments: list[Segment]) -> bytes | Pieces:
-    """The body of an answer, with its first segments open and its first bytes checked: until then it can be an error.
+    """The body of an answer, with its first segments open and its first bytes checked: until then it can be an error, or
+    be begun anew with another copy.
 
     Raises VersionGone, StoreError.
     """
+    members = site.service.members
+    for _ in range(max((len(members.get(segment.store_id, ())) for segment in segments), default=0) - 1):
+        try:
+            return await _begun(site, segments)
+        except BlobCorrupt:
+            continue  # that copy is not read again, if there is another
+    return await _begun(site, segments)
+
+
+async def _begun(site: Site, segments: list[Segment]) -> bytes | Pieces:
     body = _Download(site, segments)
     try:
         await body.begin()
