@@ -147,7 +147,7 @@ def _share(
             require_fresh(tx, written)
             buckets.require(tx, target)
             present = objects.find(tx, source_bucket.id, source.key)
-            if present is None or present.sequence != source.sequence:
+            if present is None or (present.sequence, present.store_id) != (source.sequence, store_id):
                 raise VersionGone(source.key)
             require_undamaged(present)
             current = objects.find(tx, target.id, request.key)

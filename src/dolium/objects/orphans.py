@@ -159,8 +159,9 @@ def _orphans(service: ObjectService, store_id: int, batch: list[BlobInfo]) -> It
 
 def named_in(service: ObjectService, store_id: int, first: str, last: str) -> set[str]:
     """The keys from `first` to `last` that a row names in this store, or in one that shares its blobs."""
-    database = service.database
-    return set().union(*(blobs.named(database, one, first, last) for one in service.family(store_id)))
+    family = service.family(store_id)
+    with service.database.reading() as read:  # one moment: a blob of a member may become the group's
+        return set().union(*(blobs.named(read, one, first, last) for one in family))
 
 
 def facts_of(store: BlobStore, key: str) -> dict[str, Any] | None:

@@ -13,12 +13,12 @@ from dolium.catalog import damage, replicas
 from dolium.catalog.damage import Subject
 from dolium.config.galaxy import read_stores
 from dolium.config.specs import StoresSpec
-from dolium.errors import BlobCorrupt, StoreFull, StoreUnavailable
+from dolium.errors import BlobCorrupt, StoreFull, StoreUnavailable, VersionGone
 from dolium.movers import copies, repairs
 from dolium.movers.pace import Pace, Stopped
 from dolium.movers.repairs import Repairs
 from dolium.movers.scrub import Scrub, recheck
-from dolium.objects import get, orphans
+from dolium.objects import copy, get, orphans
 from dolium.objects.service import ObjectService
 from dolium.server.first_run import arrive
 from dolium.server.store_entry import enter_stores
@@ -256,6 +256,24 @@ def test_what_a_member_had_before_becomes_the_groups(tmp_path: Path) -> None:
     pair.sweep()
     assert pair.blobs("a") == pair.blobs("b") == {}
     assert pair.database.all("SELECT * FROM shared_blobs") == []
+
+
+def test_a_copy_shares_no_bytes_that_became_the_groups_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.upload("parts", FILE, FILE)
+    [[key]] = world.database.all("SELECT blob_key FROM objects")
+
+    def take_over(point: str) -> None:
+        if point == "copy.manifest":
+            world.database.write(lambda tx: replicas.take_over(tx, 99, 1, key, set()))
+
+    monkeypatch.setattr(copy, "reach", take_over)
+    with pytest.raises(VersionGone):
+        world.copy("parts", "copy")
+    assert world.database.all("SELECT key, store_id FROM objects") == [("parts", 99)]
+    assert world.database.all("SELECT * FROM shared_blobs") == []
 
 
 def test_orphans_are_looked_for_in_the_whole(pair: Pair) -> None:
