@@ -263,7 +263,7 @@ def test_a_disk_and_an_s3_service(tmp_path: Path) -> None:
         there = (
             f"{{id: far, type: swift, auth: {{access_key: {far.http.access_key}, "
             f"secret_key: '{far.http.secret_key}'}}, bucket: {{name: copies}}, connection: {{host: {host}, "
-            f"port: {port}, is_secure: false, timeout_seconds: 3, attempts: 1}}}}"
+            f"port: {port}, is_secure: false, timeout_seconds: 2, attempts: 1}}}}"
         )
         near = disk("near", tmp_path / "near")
         with serving(tmp_path / "service", replicated(near, there, quorum=1), workers=1) as service:

@@ -16,7 +16,7 @@ __all__ = [
     "note", "postpone", "refill", "take_over", "waiting",
 ]  # fmt: skip
 
-_JUST_NOW: int = 2_000
+_JUST_NOW: int = 1_000
 """Milliseconds: the write that is short of a copy is about to be published."""
 
 

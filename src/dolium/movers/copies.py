@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dolium.catalog import replicas
+from dolium.catalog import audit, replicas
 from dolium.catalog.damage import CORRUPT, SUSPECT
 from dolium.catalog.holdings import Item
 from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, StoreUnavailable
@@ -47,14 +47,18 @@ def at_blob(
     """`look.at_blob`, of every copy where there are several; what is missing or wrong in one is written anew from
     another. Raises StoreUnavailable, what `pace` raises.
 
-    Copies in members that are down are passed over, as long as one is good; if none is, the verdict waits for them.
+    Copies in members that are down are passed over, as long as one is good; if none is, the verdict waits for them. So
+    are those in a member that is being filled: what it lacks, it gets.
     """
     members = service.members.get(store_id)
     if members is None:
         return look.at_blob(service.store(store_id), item, start, pace)
     found: dict[int, Verdict] = {}
     down: StoreUnavailable | None = None
-    for member in members:
+    filling = {one.store_id for one in replicas.every(service.database) if one.place is not None}
+    for member in sorted(members, key=lambda one: one in filling):
+        if member in filling and not all(_is_bad(verdict, item) for verdict in found.values()):
+            continue
         try:
             found[member] = look.at_blob(service.store(member), item, 0, pace)
         except StoreUnavailable as error:
@@ -103,6 +107,8 @@ def _mend(
     described: Mapping[str, str] | None,
 ) -> int:
     """1 if the copy is good now; what cannot be written now is written down."""
+    if not audit.is_named(service.database, group, item.blob_key):
+        return 0  # it was deleted while we looked
     where = f"the copy of blob {item.blob_key} of store {group} in its member {member}"
     sources = [number for number in good if number != member] or good
     try:

@@ -45,10 +45,10 @@ _SETTLED_MS: Final = 3_600_000
 """A blob that nothing names for so long after it was written will not be named."""
 _LATER_MS: Final = 60_000
 _EVER: Final = 1 << 62
-_SHORT_MS: Final = 3_000
+_SHORT_MS: Final = 2_000
 """A member that is new is filled from then on: all processes know it by now."""
 _BACKOFF: Final = 0.5
-_LONGEST_DOWN: Final = 10.0
+_LONGEST_DOWN: Final = 5.0
 _LONGEST_FULL: Final = 300.0
 """To find that a store is still down costs little; that it is still full, a blob."""
 

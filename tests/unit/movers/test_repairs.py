@@ -14,7 +14,8 @@ from dolium.catalog.damage import Subject
 from dolium.config.galaxy import read_stores
 from dolium.config.specs import StoresSpec
 from dolium.errors import BlobCorrupt, StoreFull, StoreUnavailable, VersionGone
-from dolium.movers import copies, repairs
+from dolium.movers import copies, look, repairs
+from dolium.movers.look import Verdict
 from dolium.movers.pace import Pace, Stopped
 from dolium.movers.repairs import Repairs
 from dolium.movers.scrub import Scrub, recheck
@@ -47,6 +48,7 @@ class Pair(World):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         super().__init__(folder, stores=spec(folder, "a", "b"))
+        self.repair()  # there is nothing yet: both are filled
 
     def be(self, stores: StoresSpec) -> None:
         """Served with another configuration."""
@@ -352,6 +354,41 @@ def _scrub(pair: Pair) -> Scrub:
     scrub = Scrub(pair.service, 0, never)
     assert scrub.work()
     return scrub
+
+
+def test_a_scrub_leaves_a_new_member_to_its_filling(pair: Pair) -> None:
+    pair.put("k", FILE)
+    pair.repair()
+    pair.be(spec(pair.folder, "a", "b", "c"))
+    assert _scrub(pair).run.repaired == 0
+    for name in "ab":
+        flip(pair.path(name, "k"), 5)
+    _scrub(pair)
+    assert damage.counts(pair.database) == {"corrupt": 1}
+    flip(pair.path("b", "k"), 5)
+    pair.repair()
+    flip(pair.path("b", "k"), 5)
+    assert recheck(pair.service, Pace(0, never)) == 1
+    assert len({pair.path(name, "k").read_bytes() for name in "abc"}) == 1
+
+
+def test_what_is_deleted_while_a_scrub_looks_is_nobodys_damage(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.put("k", FILE)
+    pair.repair()
+    look_at = look.at_blob
+
+    def delete_behind_the_first(*args: Any) -> Verdict:
+        verdict = look_at(*args)
+        if not verdict.state:
+            pair.delete("k")
+            pair.sweep()
+        return verdict
+
+    monkeypatch.setattr(look, "at_blob", delete_behind_the_first)
+    assert _scrub(pair).run.repaired == 0
+    assert (damage.counts(pair.database), pair.waiting()) == ({}, 0)
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
