@@ -60,10 +60,6 @@ def replicated_in(spec: StoresSpec) -> Iterator[tuple[GroupSpec, str, tuple[Leaf
         if len(members) < len(one.children):
             group = next(child.spec for child in one.children if isinstance(child.spec, GroupSpec))
             raise _refusal(group, "a member of a replicated store is a store that keeps data, not a group")
-        if one.write_quorum is not None and one.write_quorum > len(members):
-            raise _refusal(
-                one, f"a write_quorum of {one.write_quorum} cannot be reached with {len(members)} members"
-            )
         yield one, one.id, members
 
 
