@@ -15,7 +15,7 @@ from dolium.catalog.objects import ObjectRow, Part, required
 from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, VersionGone
 from dolium.objects.damage import Guard, inline, report, require_undamaged
 from dolium.objects.service import ObjectService
-from dolium.stores.contract import BlobReader, LocalFiles, Reader
+from dolium.stores.contract import BlobReader, BlockSums, LocalFiles, Reader
 from dolium.values import ByteRange
 
 __all__ = [
@@ -147,6 +147,9 @@ def open_segment(service: ObjectService, segment: Segment) -> OpenFile | BlobRea
     try:
         files = service.files(segment.store_id)
         if files is None:
+            some = service.some_files(segment.store_id)
+            if some is not None and (opened := some.open_if_file(segment.blob_key)) is not None:
+                return _as_file(service, segment, *opened)
             return service.store(segment.store_id).get(
                 segment.blob_key, range=ByteRange(segment.offset, segment.offset + segment.length - 1)
             )
@@ -163,13 +166,24 @@ def open_segment(service: ObjectService, segment: Segment) -> OpenFile | BlobRea
 
 def _open_file(service: ObjectService, files: LocalFiles, segment: Segment) -> OpenFile:
     checking = service.checking(segment.store_id)
+    if checking is not None:
+        return _as_file(service, segment, *checking.open_checked(segment.blob_key))
+    return _as_file(service, segment, *files.open_file(segment.blob_key), None, checks=False)
+
+
+def _as_file(
+    service: ObjectService,
+    segment: Segment,
+    descriptor: int,
+    size: int,
+    sums: BlockSums | None,
+    *,
+    checks: bool = True,
+) -> OpenFile:
     guard = None
-    if checking is None:
-        descriptor, size = files.open_file(segment.blob_key)
-    else:
-        descriptor, size, sums = checking.open_checked(segment.blob_key)
-        if sums is not None:
-            guard = Guard(service, segment.store_id, segment.blob_key, segment.row, sums)
+    if sums is not None:
+        guard = Guard(service, segment.store_id, segment.blob_key, segment.row, sums)
+    if checks:
         service.noted("unverified" if sums is None else "verified")
     if size != segment.size:
         os.close(descriptor)

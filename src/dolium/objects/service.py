@@ -21,7 +21,7 @@ from dolium.errors import BucketNotFound, StoreUnavailable
 from dolium.objects.blob_keys import blob_key
 from dolium.objects.placing import Names, Placing, Wanted, request_of
 from dolium.objects.room import Room
-from dolium.stores.contract import BlobStore, ChecksBlobs, LocalFiles, unwrap
+from dolium.stores.contract import BlobStore, ChecksBlobs, HasSomeFiles, LocalFiles, unwrap
 
 __all__ = ["Limits", "ObjectService", "description"]
 
@@ -90,6 +90,7 @@ class ObjectService:
         self.noted: Callable[[str], None] = lambda _: None
         self._files: dict[int, LocalFiles | None] = {}
         self._checking: dict[int, ChecksBlobs | None] = {}
+        self._some: dict[int, HasSomeFiles | None] = {}
         self._remembered = _Remembered(-1)
 
     def _now(self) -> _Remembered:
@@ -162,7 +163,7 @@ class ObjectService:
     ) -> None:
         """At once, while requests go on."""
         self.stores = stores
-        self._files, self._checking = {}, {}
+        self._files, self._checking, self._some = {}, {}, {}
         self.default_store = default_store
         self.placing = placing
         self.members = members
@@ -180,6 +181,13 @@ class ObjectService:
         if store_id not in known:
             power = unwrap(self.store(store_id), ChecksBlobs)
             known[store_id] = power if power is not None and power.verify_reads else None
+        return known[store_id]
+
+    def some_files(self, store_id: int) -> HasSomeFiles | None:
+        """The store as one that has files for some of its blobs. Raises StoreUnavailable."""
+        known = self._some
+        if store_id not in known:
+            known[store_id] = unwrap(self.store(store_id), HasSomeFiles)
         return known[store_id]
 
     def candidates(self, bucket_id: int, wanted: Wanted, size: int | None) -> Sequence[int]:

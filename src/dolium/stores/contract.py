@@ -36,6 +36,7 @@ __all__ = [
     "ChecksBlobs",
     "CopiesWithin",
     "DeletesMany",
+    "HasSomeFiles",
     "KeepsCopies",
     "KeepsDescriptions",
     "LocalFiles",
@@ -206,6 +207,17 @@ class BlockSums(Protocol):
     def check(self, offset: int, data: Buffer, /) -> None:
         """Raises BlobCorrupt unless `data` is what was written at `offset`, a multiple of `block`: whole blocks, or
         up to the end of the blob.
+        """
+        ...
+
+
+@runtime_checkable
+class HasSomeFiles(Protocol):
+    """Has files of this machine for some of its blobs, or some of their copies."""
+
+    def open_if_file(self, key: str) -> tuple[int, int, BlockSums | None] | None:
+        """As `ChecksBlobs.open_checked`, with nothing to check against where that is not wished; None if the bytes are to
+        be read through `get`, which also says what is wrong if something is.
         """
         ...
 

@@ -1,5 +1,6 @@
 """Copies that are made by themselves: what was missed, what is new, what a member had before; and how a scrub mends."""
 
+import errno
 import json
 import os
 import time
@@ -327,6 +328,19 @@ def test_a_damaged_copy_is_read_by_no_process_and_written_anew(pair: Pair) -> No
     pair.away("b")
     assert read(other.now[group].store) == body
     other.close()
+
+
+def test_a_copy_that_its_disk_cannot_read_is_read_no_more(pair: Pair) -> None:
+    row = pair.put("k", FILE)
+    [segment] = get.segments(pair.service, row, 0, row.size)
+    opened = get.open_segment(pair.service, segment)
+    assert isinstance(opened, get.OpenFile)
+    os.close(opened.descriptor)
+    assert opened.guard is not None
+    with pytest.raises(BlobCorrupt, match="cannot read"):
+        opened.guard.failed(OSError(errno.EIO, "Input/output error"))
+    assert pair.waiting() == 1
+    assert pair.store("pair").child.distrusted == {("a", row.blob_key)}
 
 
 def test_without_a_good_copy_it_is_for_the_scrub_to_say(pair: Pair) -> None:

@@ -36,6 +36,7 @@ from dolium.stores.contract import (
     ChecksBlobs,
     CopiesWithin,
     DeletesMany,
+    HasSomeFiles,
     KeepsCopies,
     KeepsDescriptions,
     LocalFiles,
@@ -240,6 +241,10 @@ class Guarded(Layer):
     def _open_file(self, key: str) -> tuple[int, int]:
         check_key(key)
         return self._call(self._power(LocalFiles).open_file, key)
+
+    def _open_if_file(self, key: str) -> tuple[int, int, BlockSums | None] | None:
+        check_key(key)
+        return self._call(self._power(HasSomeFiles).open_if_file, key)
 
     def _offer_checks(self, checks: ChecksBlobs | None) -> None:
         """A power of three: `powers.offer` knows those of one method."""

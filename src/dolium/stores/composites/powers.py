@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from dolium.stores.contract import (
     CopiesWithin,
     DeletesMany,
+    HasSomeFiles,
     KeepsDescriptions,
     LocalFiles,
     LocalPaths,
@@ -30,6 +31,7 @@ __all__ = ["offer"]
 _METHODS: Final[Mapping[type, str]] = {
     CopiesWithin: "copy_within",
     DeletesMany: "delete_many",
+    HasSomeFiles: "open_if_file",
     KeepsDescriptions: "description",
     LocalFiles: "open_file",
     LocalPaths: "local_path",

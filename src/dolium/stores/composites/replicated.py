@@ -85,6 +85,10 @@ class Written:
     missing: Mapping[str, StoreError]
 
 
+class _NotAFileError(Exception):
+    """The copy that is to be read lies elsewhere."""
+
+
 class Replicated(BlobStore):
     """Takes chunks; keeps descriptions, reports space, checks and deletes many blobs, has local paths and files if they
     all do.
@@ -244,6 +248,8 @@ class Replicated(BlobStore):
         powers = [unwrap(guard, ChecksBlobs) for guard in self._members]
         checks = [power for power in powers if power is not None]
         if len(checks) < len(powers):
+            if any(unwrap(guard, LocalFiles) is not None for guard in self._members):
+                vars(self)["open_if_file"] = self._open_first_file
             return
 
         def audit(key: str, **how: Any) -> Audit:
@@ -259,6 +265,22 @@ class Replicated(BlobStore):
             ("verify_reads", any(power.verify_reads for power in checks)),
         ):
             setattr(self, name, value)
+
+    def _open_first_file(self, key: str) -> tuple[int, int, BlockSums | None] | None:
+        """If the first good copy is in a member of files."""
+
+        def work(guard: Guarded) -> tuple[int, int, BlockSums | None]:
+            files, checks = unwrap(guard, LocalFiles), unwrap(guard, ChecksBlobs)
+            if files is None:
+                raise _NotAFileError
+            if checks is not None and checks.verify_reads:
+                return self._open_checked(guard, key)
+            return (*files.open_file(key), None)
+
+        try:
+            return self._first(key, work)
+        except (_NotAFileError, StoreError, BlobNotFound):
+            return None  # `get` says what is wrong, if something is
 
     def _open_checked(self, guard: Guarded, key: str) -> tuple[int, int, BlockSums | None]:
         descriptor, size, sums = power_of(guard, ChecksBlobs).open_checked(key)

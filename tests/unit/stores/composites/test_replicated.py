@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -20,10 +21,13 @@ from dolium.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
+from dolium.stores.composites.guarded import Guarded
+from dolium.stores.composites.health import Health
 from dolium.stores.composites.members import Member
 from dolium.stores.composites.placement import State
+from dolium.stores.composites.replica_streams import CopySums
 from dolium.stores.composites.replicated import Replicated
-from dolium.stores.contract import DeletesMany, PutOptions, unwrap
+from dolium.stores.contract import DeletesMany, HasSomeFiles, PutOptions, unwrap
 from dolium.stores.leaves.disk import Disk, Options
 from dolium.stores.leaves.memory import Memory
 from dolium.stores.stream import IterableReader
@@ -235,6 +239,32 @@ def test_if_all_copies_are_damaged_that_is_said(store: Replicated, leaves: list[
 
 
 # Deletes.
+
+
+def test_a_copy_that_is_a_file_is_given_as_one(tmp_path: Path, damaged: list[str]) -> None:
+    Disk.initialise(tmp_path / "a")
+    disk, far = Disk(Options(tmp_path / "a", durability=Durability.RELAXED)), Memory()
+    members = [Member("a", disk), Member("far", far)]
+    store = Replicated(members, on_damage=lambda key, _: damaged.append(key), keys_recur=False)
+    put(store, "x", b"bytes")
+    power = unwrap(Guarded(store, "pair", Health()), HasSomeFiles)
+    assert power is not None
+    opened = power.open_if_file("x")
+    assert opened is not None
+    descriptor, size, sums = opened
+    assert (os.pread(descriptor, 10, 0), size) == (b"bytes", 5)
+    os.close(descriptor)
+    assert isinstance(sums, CopySums)
+    sums.distrust(BlobCorrupt("it cannot be read"))
+    assert power.open_if_file("x") is None, "the other copy is read first, and is no file"
+    assert damaged == ["x"]
+    store.distrusted.clear()
+    (tmp_path / "a" / "x").unlink()
+    assert power.open_if_file("x") is None
+    assert read_bytes(store, "x") == b"bytes"
+    assert power.open_if_file("nothing") is None
+    assert unwrap(Replicated([Member("m", Memory()), Member("n", Memory())]), HasSomeFiles) is None
+    assert unwrap(Replicated([Member("a", disk), Member("b", disk)]), HasSomeFiles) is None
 
 
 def test_of_many_only_those_are_gone_that_are_gone_everywhere(tmp_path: Path) -> None:
