@@ -1,11 +1,17 @@
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dolium.cli import store_repair
+from dolium.config.native import read_settings
+from dolium.movers.scrub import claim as claim_work
+from dolium.movers.scrub import hold
 from dolium.objects.blob_keys import blob_key
 from dolium.server.claim import claim
+from dolium.server.first_run import arrive
 from dolium.stores.leaves.disk import Disk
 from tests.unit.cli.conftest import Run
 
@@ -66,3 +72,43 @@ def test_while_the_folder_is_served_the_last_week_is_left_alone(run: Run, data: 
     assert not old.exists()
     assert run("store", "sweep", "--json").record["orphans"] == 1
     assert not young.exists()
+
+
+@pytest.fixture
+def pair(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store of the folder beside another one."""
+    config = tmp_path / "dolium.yml"
+    members = f"{{id: default, type: disk, files_dir: {data / 'store'}}}, {{id: b, type: disk, files_dir: {tmp_path / 'b'}}}"
+    config.write_text(f"stores: {{type: replicated, id: pair, backends: [{members}]}}\n")
+    monkeypatch.setenv("DOLIUM_CONFIG", str(config))
+    arrive(replace(read_settings(config, {}), data=data), None)
+    return tmp_path / "b"
+
+
+def test_a_replicated_store_and_its_members(run: Run, pair: Path) -> None:
+    records = {record["name"]: record for record in run("store", "list", "--json").records}
+    assert {name: (record["group"], record["members"], record["repairs"]) for name, record in records.items()} == {
+        "pair": (None, ["default", "b"], 0), "default": ("pair", None, 0), "b": ("pair", None, 0),
+    }  # fmt: skip
+    assert "GROUP  REPAIRS" in run("store", "list").out
+    assert run("store", "repair", "--json").records == [
+        {"group": "pair", "member": name, "repairs": 0, "filled": True} for name in ("default", "b")
+    ]
+    (pair / ".dolium-store.json").unlink()
+    records = {record["name"]: record for record in run("store", "list", "--json").records}
+    assert [records[name]["up"] for name in ("pair", "default", "b")] == [False, True, False]
+    assert run("store", "probe", "pair").code == 6
+
+
+def test_copies_are_made_by_one_at_a_time(
+    run: Run, data: Path, pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = hold(data, "repair")
+    assert held is not None
+    monkeypatch.setattr(store_repair, "claim", lambda folder, work: claim_work(folder, work, patience=0.1))
+    ran = run("store", "repair")
+    assert (ran.code, ran.out) == (4, "")
+    assert "another dolium store repair is at work" in ran.err
+    os.close(held)
+    assert run("store", "repair", "--rate", "10MiB/s").out.startswith("0 copies made\n")
+    assert run("store", "repair", "--rate", "fast").code == 2
