@@ -41,8 +41,8 @@ _log = logging.getLogger("dolium.copies")
 
 _PAGE: Final = 100
 _OPENING: Final = 16 << 10  # what it costs to open a blob, as bytes
-_SETTLED_MS: Final = 3_600_000
-"""A blob that nothing names for so long after it was written will not be named."""
+_SETTLED_MS: Final = 120_000
+"""A blob is named at once when it is written, or not at all; a catalog that is slow has so long."""
 _LATER_MS: Final = 60_000
 _EVER: Final = 1 << 62
 _SHORT_MS: Final = 2_000

@@ -29,9 +29,8 @@ class Notes:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()  # guards the next
-        self._told: dict[
-            tuple[str, str, str, bool], float
-        ] = {}  # when: a blob that is read often is told of once
+        # When: a blob that is read often is told of once in a while.
+        self._told: dict[tuple[str, str, str, bool], float] = {}
 
     def take(
         self, group: str, members: Collection[str], blob_key: str, faults: Mapping[str, DoliumError]
