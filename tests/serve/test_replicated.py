@@ -179,7 +179,8 @@ def test_a_member_takes_nothing_while_it_drains_and_gets_it_later(pair: Pair) ->
 
 def test_all_must_have_it_where_no_quorum_is_given(tmp_path: Path) -> None:
     config = replicated(disk("a", tmp_path / "a"), disk("b", tmp_path / "b"))
-    with serving(tmp_path, config, workers=1) as service:
+    crashes = Crashes(tmp_path / "crashes")
+    with serving(tmp_path, config, workers=1, environment=crashes.environment) as service:
         pair = Pair(service)
         service.put("before")
         pair.take_away("b")
@@ -191,16 +192,12 @@ def test_all_must_have_it_where_no_quorum_is_given(tmp_path: Path) -> None:
         pair.bring_back("b")
         until(lambda: status_of(lambda: service.put("after")) == 0)
         assert files(pair.roots["a"]) == files(pair.roots["b"])
-        _kill_between_commits(service, pair)
+        _kill_between_commits(service, pair, crashes)
 
 
-def _kill_between_commits(service: Service, pair: Pair) -> None:
+def _kill_between_commits(service: Service, pair: Pair, crashes: Crashes) -> None:
     """A worker that dies when one of the members has the blob: nothing was acknowledged, and nothing stays."""
     server = service.server
-    crashes = Crashes(server.folder / "crashes")
-    server._environment.update(crashes.environment)
-    server.stop()
-    server.start()
     before = files(pair.roots["a"])
     once = boto3.client(
         "s3", endpoint_url=server.http.url, aws_access_key_id=server.http.access_key,

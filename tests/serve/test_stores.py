@@ -7,7 +7,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ TAKEN_UP = "the stores are as the configuration has them now"
 class Service:
     """A live server whose file of stores is changed, and the command line beside it."""
 
-    def __init__(self, folder: Path, config: str, workers: int = 2) -> None:
-        self.server = LiveServer(folder, workers=workers, config=config)
+    def __init__(
+        self, folder: Path, config: str, workers: int = 2, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.server = LiveServer(folder, workers=workers, config=config, environment=environment)
         self.count = workers
         self.config = folder / "dolium.yml"
         self.client = s3(self.server.http.url, self.server.http.access_key, self.server.http.secret_key)
@@ -119,8 +121,10 @@ class Service:
 
 
 @contextmanager
-def serving(folder: Path, config: str, *, workers: int = 2) -> Iterator[Service]:
-    service = Service(folder, config, workers)
+def serving(
+    folder: Path, config: str, *, workers: int = 2, environment: Mapping[str, str] | None = None
+) -> Iterator[Service]:
+    service = Service(folder, config, workers, environment)
     with service.server:
         service.client.create_bucket(Bucket="data")
         yield service
