@@ -16,6 +16,7 @@ from dolium.config.galaxy import is_stores_file, read_stores
 from dolium.config.native import read_settings
 from dolium.config.settings import require_sound
 from dolium.config.specs import Notice, StoresSpec
+from dolium.server.store_tree import require_servable
 
 __all__ = ["add"]
 
@@ -53,6 +54,8 @@ def _run(args: argparse.Namespace) -> int:
         return 2
     settings = read_settings(args.file, os.environ)
     require_sound(settings)
+    if settings.stores is not None:
+        require_servable(settings.stores)
     _tell(settings.notices)
     if args.json:
         print(json.dumps(settings.as_json(), indent=2))

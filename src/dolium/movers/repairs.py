@@ -33,7 +33,7 @@ from dolium.movers.copies import NoSource
 from dolium.movers.pace import Pace
 from dolium.objects.orphans import named_in
 from dolium.objects.service import ObjectService
-from dolium.stores.composites.guarded import Guarded
+from dolium.stores.contract import Probes, unwrap
 
 __all__ = ["Repairs"]
 
@@ -90,9 +90,9 @@ class Repairs:
         if not self._everything and away is not None and time.monotonic() < away.until:
             return
         try:
-            store = self._service.store(replica.store_id)
-            if away is not None and isinstance(store, Guarded):
-                store.probe()  # else its breaker would keep us from seeing that it is back
+            probes = unwrap(self._service.store(replica.store_id), Probes)
+            if away is not None and probes is not None:
+                probes.probe()  # else its breaker would keep us from seeing that it is back
             step(replica)
         except StoreError as error:
             self._leave_alone(replica.store_id, error)

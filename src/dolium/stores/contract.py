@@ -42,6 +42,7 @@ __all__ = [
     "LocalFiles",
     "LocalPaths",
     "OfOneCopy",
+    "Probes",
     "PutOptions",
     "Reader",
     "ReadsOrigin",
@@ -325,6 +326,15 @@ class SignsUrls(Protocol):
         `content_disposition`, `content_type`: what the answer shall say of the blob, as far as the service and our
         credentials allow to ask for that; else the URL is what it is without.
         """
+        ...
+
+
+@runtime_checkable
+class Probes(Protocol):
+    """Can be asked whether it works."""
+
+    def probe(self) -> None:
+        """Ask the store itself now, whatever is thought of it. Raises StoreUnavailable."""
         ...
 
 

@@ -183,3 +183,14 @@ def test_a_file_cannot_move_the_cursor_of_who_has_it_explained(run: Run, tmp_pat
     file.write_text('type: disk\nfiles_dir: "/a\\e[2J"\n')
     assert "\x1b" not in run("check", str(file)).out
     assert "\\u001b" in run("check", "--json", str(file)).out
+
+
+def test_what_the_library_can_and_the_service_cannot_is_told(run: Run, tmp_path: Path) -> None:
+    stores = "type: replicated\n  backends: [{id: a, type: disk, files_dir: /a}, {id: b, type: disk, files_dir: /b}]\n"
+    file = tmp_path / "dolium.yml"
+    file.write_text(f"stores:\n  {stores}")
+    ran = run("check", str(file))
+    assert (ran.code, ran.out) == (5, "")
+    assert "dolium.yml:2: a replicated store needs an id" in ran.err
+    file.write_text(f"stores:\n  id: pair\n  {stores}")
+    assert "and is written when 2 have it" in run("check", str(file)).out
