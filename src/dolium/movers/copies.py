@@ -21,6 +21,7 @@ from dolium.movers.look import Verdict
 from dolium.objects.orphans import named_in
 from dolium.objects.service import ObjectService
 from dolium.stores.contract import BlobReader, BlobStore, KeepsDescriptions, PutOptions, unwrap
+from dolium.stores.transfer import open_origin, size_at_origin
 
 __all__ = ["NoSource", "at_blob", "make"]
 
@@ -166,7 +167,7 @@ def make(
 
 def _has(store: BlobStore, item: Item) -> bool:
     try:
-        size = store.stat(item.blob_key).size
+        size = size_at_origin(store, item.blob_key)
     except (BlobNotFound, BlobCorrupt):
         return False
     return item.size is None or size == item.size
@@ -184,7 +185,7 @@ def _copy(
         power = unwrap(source, KeepsDescriptions)
         if described is None:
             described = power.description(item.blob_key) if power is not None else {}
-        reader = source.get(item.blob_key)
+        reader = open_origin(source, item.blob_key)
     except DoliumError as error:
         raise _SourceFailed(error) from error
     with reader:

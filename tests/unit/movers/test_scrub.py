@@ -297,7 +297,7 @@ def test_a_copy_in_a_cache_hides_no_damage(service: ObjectService, bucket: Bucke
     """The blob itself is read, and its copy stays where it is."""
     disk = service.store(1)
     far = Guarded(Cached(disk, CacheOptions(tmp_path / "cache", fresh_seconds=math.inf)), "far", Health())
-    service.change_stores({1: far}, 1, None)
+    service.change_stores({1: far}, 1, None, {})
     put(service, bucket, "a", FILE)
     put(service, bucket, "b", FILE)
     assert walk(service).run.unknown == 0
