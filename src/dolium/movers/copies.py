@@ -48,8 +48,8 @@ def at_blob(
     """`look.at_blob`, of every copy where there are several; what is missing or wrong in one is written anew from
     another. Raises StoreUnavailable, what `pace` raises.
 
-    Copies in members that are down are passed over, as long as one is good; if none is, the verdict waits for them. So
-    are those in a member that is being filled: what it lacks, it gets.
+    Copies in members that are down are passed over, as long as one is good; if none is, the verdict waits for them. What
+    a member lacks that is being filled, it gets by that.
     """
     members = service.members.get(store_id)
     if members is None:
@@ -57,15 +57,17 @@ def at_blob(
     found: dict[int, Verdict] = {}
     down: StoreUnavailable | None = None
     filling = {one.store_id for one in replicas.every(service.database) if one.place is not None}
-    for member in sorted(members, key=lambda one: one in filling):
-        if member in filling and not all(_is_bad(verdict, item) for verdict in found.values()):
-            continue
+    for member in members:
         try:
+            if member in filling and not _has(service.store(member), item):
+                continue
             found[member] = look.at_blob(service.store(member), item, 0, pace)
         except StoreUnavailable as error:
             down = error
     if not found:
-        raise down or StoreUnavailable(str(store_id))
+        if down is not None:
+            raise down
+        return look.at_blob(service.store(store_id), item, 0, pace)  # it is nowhere
     good = [member for member, verdict in found.items() if not _is_bad(verdict, item)]
     if not good:
         best = min(found.values(), key=lambda verdict: verdict.state == CORRUPT)

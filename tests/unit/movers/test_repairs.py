@@ -383,7 +383,19 @@ def test_a_scrub_leaves_a_new_member_to_its_filling(pair: Pair) -> None:
     pair.repair()
     flip(pair.path("b", "k"), 5)
     assert recheck(pair.service, Pace(0, never)) == 1
+    pair.database.write(replicas.refill)
+    flip(pair.path("c", "k"), 5)
+    assert _scrub(pair).run.repaired == 1, "what it has is looked at"
     assert len({pair.path(name, "k").read_bytes() for name in "abc"}) == 1
+
+
+def test_what_lies_in_no_member_is_lost_also_while_they_are_filled(pair: Pair) -> None:
+    pair.put("k", FILE)
+    for name in "ab":
+        pair.path(name, "k").unlink()
+    pair.database.write(replicas.refill)
+    _scrub(pair)
+    assert damage.counts(pair.database) == {"corrupt": 1}
 
 
 def test_what_is_deleted_while_a_scrub_looks_is_nobodys_damage(
