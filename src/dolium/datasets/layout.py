@@ -17,17 +17,33 @@ import posixpath
 import re
 import uuid
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
 from dolium.errors import DatasetInvalid
 
-__all__ = ["Address", "DatasetId", "disk_path", "folders", "remote_key"]
+__all__ = ["Address", "DatasetId", "Where", "WhereFile", "disk_path", "folders", "remote_key"]
 
 DatasetId = int | str | uuid.UUID
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 """A segment that needs no closer look."""
+
+
+class WhereFile(TypedDict, total=False):
+    """The words of a call that is about a file, as in `Address`."""
+
+    base_dir: str | None
+    extra_dir: str | None
+    extra_dir_at_root: bool
+    alt_name: str | None
+    obj_dir: bool
+
+
+class Where(WhereFile, total=False):
+    """The words of a call that may be about a folder."""
+
+    dir_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,19 @@ class Address:
     extra_dir_at_root: bool = False
     alt_name: str | None = None
     obj_dir: bool = False
+
+    @classmethod
+    def of_file(
+        cls,
+        *,
+        base_dir: str | None = None,
+        extra_dir: str | None = None,
+        extra_dir_at_root: bool = False,
+        alt_name: str | None = None,
+        obj_dir: bool = False,
+    ) -> Address:
+        """Of no folder."""
+        return cls(base_dir, False, extra_dir, extra_dir_at_root, alt_name, obj_dir)
 
     @property
     def is_main(self) -> bool:

@@ -16,7 +16,7 @@ found": nobody deletes a record because a disk was not mounted.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from dolium.datasets.layout import Address
 from dolium.datasets.maps import DeviceSourceMap, QuotaSourceMap, StoreModel, is_users_own
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from dolium.config.specs import GalaxyAttributes
     from dolium.datasets.concrete import ConcreteStore
-    from dolium.datasets.layout import DatasetId
+    from dolium.datasets.layout import DatasetId, Where, WhereFile
     from dolium.datasets.replica_repair import Repaired
     from dolium.datasets.shelf import CacheTarget
     from dolium.stores.contract import BlobReader
@@ -56,118 +56,54 @@ class ObjectStore(ABC):
         @property
         def store_id(self) -> str | None: ...
 
-    # Files of a dataset. The signatures are Galaxy's.
+    # Files of a dataset, by Galaxy's words (`layout.Where`).
 
-    def exists(
-        self,
-        obj: Any,
-        base_dir: str | None = None,
-        dir_only: bool = False,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-    ) -> bool:
-        at = Address(base_dir, dir_only, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+    def exists(self, obj: Any, **where: Unpack[Where]) -> bool:
+        at = Address(**where)
         try:
             self._first(obj, at, _size)
         except DatasetNotFound:
             return False
         return True
 
-    def construct_path(
-        self,
-        obj: Any,
-        base_dir: str | None = None,
-        dir_only: bool = False,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-        in_cache: bool = False,
-    ) -> str:
+    def construct_path(self, obj: Any, *, in_cache: bool = False, **where: Unpack[Where]) -> str:
         """Where the file is, or else would be: a path, or the key in a remote store. `in_cache`: always a path."""
-        at = Address(base_dir, dir_only, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address(**where)
         leaf = self._home(obj, at)
         return leaf.shelf.construct(leaf.dataset_id(obj), at, local=in_cache)
 
-    def create(
-        self,
-        obj: Any,
-        base_dir: str | None = None,
-        dir_only: bool = False,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-    ) -> ConcreteStore:
+    def create(self, obj: Any, **where: Unpack[Where]) -> ConcreteStore:
         """An empty file in the store that takes it, which is returned; one that is there stays as it is.
 
         A store that refuses is passed over for the next; one that was asked for by its id only for its like.
         """
-        at = Address(base_dir, dir_only, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address(**where)
         return self._create(obj, at)
 
-    def empty(
-        self,
-        obj: Any,
-        base_dir: str | None = None,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-    ) -> bool:
+    def empty(self, obj: Any, **where: Unpack[WhereFile]) -> bool:
         """Raises DatasetNotFound."""
-        at = Address(base_dir, False, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address.of_file(**where)
         return self._first(obj, at, _size) == 0
 
-    def size(
-        self,
-        obj: Any,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-        base_dir: str | None = None,
-    ) -> int:
+    def size(self, obj: Any, **where: Unpack[WhereFile]) -> int:
         """0 if there is nothing."""
-        at = Address(base_dir, False, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address.of_file(**where)
         try:
             return self._first(obj, at, _size)
         except DatasetNotFound:
             return 0
 
-    def delete(
-        self,
-        obj: Any,
-        entire_dir: bool = False,
-        base_dir: str | None = None,
-        dir_only: bool = False,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-    ) -> bool:
+    def delete(self, obj: Any, entire_dir: bool = False, **where: Unpack[Where]) -> bool:
         """Of every store that has it, so that no older copy comes back. False if there was nothing.
 
         `entire_dir`: the folder that `extra_dir` or `obj_dir` names, with all in it.
         """
-        at = Address(base_dir, dir_only, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address(**where)
         return self._delete(obj, at, entire_dir=entire_dir)
 
-    def get_data(
-        self,
-        obj: Any,
-        start: int = 0,
-        count: int = -1,
-        base_dir: str | None = None,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-    ) -> bytes:
+    def get_data(self, obj: Any, start: int = 0, count: int = -1, **where: Unpack[WhereFile]) -> bytes:
         """`count` bytes from `start` on, fewer at the end; all if `count` is negative. Raises DatasetNotFound."""
-        at = Address(base_dir, False, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address.of_file(**where)
         if count == 0:
             self._first(obj, at, _size)
             return b""
@@ -181,68 +117,44 @@ class ObjectStore(ABC):
     def open(
         self,
         obj: Any,
-        base_dir: str | None = None,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
         *,
         range: ByteRange | None = None,  # noqa: A002 - as in the contract of stores
+        **where: Unpack[WhereFile],
     ) -> BlobReader:
         """The bytes as a stream, or a part of them, without a local copy. Raises DatasetNotFound,
         RangeNotSatisfiable.
         """
-        at = Address(base_dir, False, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address.of_file(**where)
         return self._first(obj, at, _opened(range))
 
-    def get_filename(
-        self,
-        obj: Any,
-        base_dir: str | None = None,
-        dir_only: bool = False,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-        sync_cache: bool = True,
-    ) -> str:
+    def get_filename(self, obj: Any, *, sync_cache: bool = True, **where: Unpack[Where]) -> str:
         """A real file of this machine with the bytes. Raises DatasetNotFound."""
-        at = Address(base_dir, dir_only, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address(**where)
         return self._first(obj, at, _path if sync_cache else _place)
 
     def update_from_file(
         self,
         obj: Any,
-        base_dir: str | None = None,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
+        *,
         file_name: str | None = None,
         create: bool = False,
         preserve_symlinks: bool = False,
+        **where: Unpack[WhereFile],
     ) -> None:
         """The bytes of `file_name`, whole or not at all; when it returns, the store has them.
 
         Without `file_name`: what was written to the path from `get_filename`. Raises DatasetNotFound unless `create`.
         """
-        at = Address(base_dir, False, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address.of_file(**where)
         source = None if file_name is None else str(file_name)
         self._update(obj, at, source, create=create, keep_links=preserve_symlinks)
 
-    def get_object_url(
-        self,
-        obj: Any,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-    ) -> str | None:
+    def get_object_url(self, obj: Any, **where: Unpack[WhereFile]) -> str | None:
         """A URL by which whoever has it reads the file for an hour; None if the store has none.
 
         It asks nobody's rights: who calls this has.
         """
-        at = Address(None, False, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address.of_file(**where)
         try:
             return self._first(obj, at, _url)
         except DatasetNotFound:
@@ -290,22 +202,12 @@ class ObjectStore(ABC):
         except DatasetNotFound:
             return None
 
-    def repair(
-        self,
-        obj: Any,
-        dir_only: bool = False,
-        extra_dir: str | None = None,
-        extra_dir_at_root: bool = False,
-        alt_name: str | None = None,
-        obj_dir: bool = False,
-        *,
-        right: str = "",
-    ) -> Repaired | None:
+    def repair(self, obj: Any, *, right: str = "", **where: Unpack[Where]) -> Repaired | None:
         """Make the copies of a file equal again, in the replicated store that has it (`replica_repair.repaired`), or
         those of all files in a folder; None if the store that has it keeps no copies. `right`: the member whose copy is
         the right one, where people know better. Raises DatasetNotFound, StoreUnavailable.
         """
-        at = Address(None, dir_only, extra_dir, extra_dir_at_root, alt_name, obj_dir)
+        at = Address(**where)
         return self._first(obj, at, _repaired(right))
 
     # The store that has a dataset. None, [] or False where nothing is known yet.
