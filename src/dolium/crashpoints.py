@@ -100,6 +100,11 @@ POINTS: Final[Mapping[str, str]] = {
     "scrub.marked": "the damage is committed, and how far the walk came is not",
     "scrub.saved": "how far the walk came is committed",
     "sums.attached": "a blob that had no checksums has some, which are not on the disk yet",
+    # Copies in the members of a replicated store.
+    "copies.made": "a member has its copy, and the catalog does not know",
+    "copies.settled": "in the transaction: repairs that are done are forgotten, the others not put off",
+    "copies.filled": "how far a new member is filled is committed",
+    "copies.taken": "in the transaction: some rows of a member's own blob are the group's",
     # The first start, and every other.
     "start.folder": "the data folder is there",
     "migrate.changed": "in the transaction: the schema is that of the next version",

@@ -15,6 +15,7 @@ __all__ = [
     "IN_A_ROTATION",
     "IN_A_SCRUB",
     "IN_A_SWEEP",
+    "OF_COPIES",
     "UNDER_LOAD",
     "WHILE_HOLDING",
 ]
@@ -82,6 +83,8 @@ AT_A_START: Final = (
 IN_A_SWEEP: Final = ("orphans.deleted", "orphans.walked")
 
 IN_A_SCRUB: Final = ("scrub.begun", "scrub.found", "scrub.marked", "scrub.saved", "sums.attached")
+
+OF_COPIES: Final = ("copies.made", "copies.settled", "copies.filled", "copies.taken")
 
 AFTER_A_RESTORE: Final = ("catalog.replaced",)
 

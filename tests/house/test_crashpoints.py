@@ -18,6 +18,7 @@ from tests.drills.points import (
     IN_A_ROTATION,
     IN_A_SCRUB,
     IN_A_SWEEP,
+    OF_COPIES,
     UNDER_LOAD,
     WHILE_HOLDING,
 )
@@ -45,7 +46,7 @@ def test_every_point_is_in_the_table_and_stands_in_one_place() -> None:
 def test_every_point_has_a_drill_that_ends_there() -> None:
     paths = [path for paths in UNDER_LOAD.values() for path in paths]
     ends = {path[-1] for path in paths} | {*AT_A_START, *IN_A_SWEEP, *AFTER_A_RESTORE, *WHILE_HOLDING}
-    ends |= {*IN_A_BACKUP, *IN_A_RESTORE, *IN_A_REBUILD, *IN_A_ROTATION, *IN_A_SCRUB}
+    ends |= {*IN_A_BACKUP, *IN_A_RESTORE, *IN_A_REBUILD, *IN_A_ROTATION, *IN_A_SCRUB, *OF_COPIES}
     assert ends == POINTS.keys()
     assert {name for path in paths for name in path} <= POINTS.keys()
 

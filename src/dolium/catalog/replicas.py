@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dolium.catalog.database import Read, Transaction
+from dolium.crashpoints import reach
 
 __all__ = [
     "Repair", "Replica", "due", "every", "fill_to", "forget", "join", "known_damaged", "leave", "manifests_of",
@@ -151,6 +152,7 @@ def take_over(tx: Transaction, group_id: int, store_id: int, blob_key: str, mani
             f"UPDATE {table} SET store_id = $1 WHERE blob_key = $2 AND store_id = $3",
             group_id, blob_key, store_id,
         )  # fmt: skip
+        reach("copies.taken")
     for key in (blob_key, *manifests):
         tx.run(
             "UPDATE OR REPLACE damage SET store_id = $1 WHERE blob_key = $2 AND store_id = $3",

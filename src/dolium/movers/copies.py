@@ -15,6 +15,7 @@ from dataclasses import replace
 from dolium.catalog import audit, replicas
 from dolium.catalog.damage import CORRUPT, SUSPECT
 from dolium.catalog.holdings import Item
+from dolium.crashpoints import reach
 from dolium.errors import BlobCorrupt, BlobNotFound, DoliumError, StoreUnavailable
 from dolium.movers import look
 from dolium.movers.look import Verdict
@@ -160,6 +161,7 @@ def make(
             if isinstance(failed.error, BlobNotFound | BlobCorrupt):
                 bad_source(number, failed.error)
             continue
+        reach("copies.made")
         # It may have been deleted everywhere else meanwhile, and then nobody would find this copy again.
         if not named_in(service, member, item.blob_key, item.blob_key):
             target.delete(item.blob_key)

@@ -27,6 +27,7 @@ from dolium.catalog.damage import Subject
 from dolium.catalog.database import Transaction
 from dolium.catalog.holdings import Item, items
 from dolium.catalog.replicas import Repair, Replica
+from dolium.crashpoints import reach
 from dolium.errors import BlobCorrupt, DoliumError, StoreError, StoreFull
 from dolium.movers import copies, look
 from dolium.movers.copies import NoSource
@@ -144,6 +145,7 @@ class Repairs:
     def _settle(self, done: list[Repair], later: list[Repair]) -> None:
         def write(tx: Transaction) -> None:
             replicas.forget(tx, done)
+            reach("copies.settled")
             replicas.postpone(tx, later, _LATER_MS)
 
         if done or later:
@@ -223,6 +225,7 @@ class Repairs:
 
     def _fill_to(self, replica: Replica, place: str) -> None:
         self._service.database.write(lambda tx: replicas.fill_to(tx, replica, place))
+        reach("copies.filled")
 
     # What a member had before.
 
