@@ -24,6 +24,7 @@ import pytest
 from dolium.datasets.entry import build_object_store
 from dolium.datasets.store import ObjectStore
 from dolium.errors import DatasetNotFound, StoreUnavailable
+from dolium.stores.leaves import disk_identity
 from dolium.values import ByteRange
 from tests.remote.emulators import Emulator
 from tests.remote.google import tokens
@@ -454,3 +455,34 @@ def test_another_process_builds_it_again_and_shares_its_cache(far: Far) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_copy_here_and_a_copy_there(far: Far) -> None:
+    """A replicated store of a disk and a remote one: either is enough."""
+    uses = "uuid" if far.kind.text == _AZURE_BLOB else "id"
+    there = {**far.build().to_dict(), "private": False, "store_by": uses}
+    mine = disk_identity.initialise(far.folder / "here")
+    here = kit.disk(far.folder, "here", store_by=uses, expected_uuid=mine)
+    config = kit.group("replicated", here, there, id="both", write_quorum=1, store_by=uses)
+    store = build_object_store(config, defaults=defaults(far.folder), environ=far.environ)
+    far.built.append(store)
+    dataset, later = Dataset(16), Dataset(17)
+    store.update_from_file(dataset, file_name=write(far.folder / "x", "bytes"), create=True)
+    assert dataset.object_store_id == "both"
+    assert far.build().get_data(dataset) == b"bytes"
+    shutil.move(far.folder / "here", far.folder / "away")
+    assert store.get_data(dataset) == b"bytes"
+    assert Path(store.get_filename(dataset)).read_text() == "bytes"
+    store.update_from_file(later, file_name=write(far.folder / "y", "later"), create=True)
+    assert far.build().get_data(later) == b"later"
+    shutil.move(far.folder / "away", far.folder / "here")
+    assert store.get_data(later) == b"later"
+    repaired = store.repair(later)
+    assert repaired is not None
+    assert (repaired.repaired, repaired.whole) == (("here",), True)
+    store.update_from_file(later, file_name=write(far.folder / "z", "the last"))
+    store.update_from_file(dataset, file_name=write(far.folder / "z", ""))
+    assert [far.build().get_data(one) for one in (dataset, later)] == [b"", b"the last"]
+    assert store.delete(later)
+    assert not store.exists(later)
+    assert not far.build().exists(later)
