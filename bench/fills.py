@@ -104,7 +104,7 @@ _BATCH = 200_000
 
 def dolium_catalog(data: Path, bucket: str, count: int) -> None:
     """dolium keeps a small object in its catalog: a row and a body, written here by SQL."""
-    database = apsw.Connection(str(_sqlite_file(data / "dolium")))
+    database = apsw.Connection(str(data / "dolium" / "catalog.sqlite"))
     try:
         find = "SELECT b.id, b.tenancy_id, o.inline FROM buckets b JOIN objects o ON o.bucket_id = b.id"
         found = database.execute(f"{find} WHERE b.name = ? AND o.key = ?", (bucket, TEMPLATE_KEY)).get
@@ -133,13 +133,3 @@ def dolium_catalog(data: Path, bucket: str, count: int) -> None:
             pass
     finally:
         database.close()
-
-
-def _sqlite_file(folder: Path) -> Path:
-    """The catalog, by its first bytes."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.stat().st_size > 4096:
-            with path.open("rb") as file:
-                if file.read(16) == b"SQLite format 3\0":
-                    return path
-    raise RuntimeError("no catalog in the data folder")
