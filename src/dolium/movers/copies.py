@@ -144,8 +144,8 @@ def make(
     """Let the member have a copy, from the first of `sources` that has a good one; False if it has one already, which is
     looked at only if not `anew`.
 
-    `described`: its description, where that of the source is not the right one. `bad_source`: told of a source whose copy is absent or wrong. Raises NoSource; StoreError if the member takes
-    none; what `pace` raises.
+    `described`: its description, where that of the source is not the right one. `bad_source`: told of a source whose
+    copy is absent or wrong. Raises NoSource; StoreError if the member takes none; what `pace` raises.
     """
     target = service.store(member)
     if not anew and _has(target, item):

@@ -140,7 +140,9 @@ class Health:
         return self._metrics == "local" and _is_local(scope)
 
     async def _metrics_page(self) -> Response:
-        gauges = [*self._usage(), *self._backup(), *await self._of_stores()]
+        # In a thread: rows are counted, of which there may be many.
+        usage = await self._bridge.run(0, self._usage)
+        gauges = [*usage, *self._backup(), *await self._of_stores()]
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Given([*self._meters.collect(), *gauges]))
         text = generate_latest(registry)
@@ -197,7 +199,7 @@ class Health:
             "Whether a member of a replicated store has had all copies",
             labels=("store", "group"),
         )
-        waiting = replicas.waiting(self._database)
+        waiting = await self._bridge.run(0, replicas.waiting, self._database)
         for replica in replicas.every(self._database):
             group, member = self._live.now.get(replica.group_id), self._live.now.get(replica.store_id)
             if group is not None and member is not None:
