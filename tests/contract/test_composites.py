@@ -207,7 +207,7 @@ class TestCachedInLittleRoom(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSu
         return cached(Memory(), size_bytes=100_000, block_bytes=1 << 16)
 
 
-class TestShardedCache(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite):
+class TestShardedCache(StoreSuite, ChunksSuite, DescriptionsSuite, PathsSuite, SpaceSuite, OriginSuite):
     """Three folders, one of them for nothing new; the blobs are in the two others."""
 
     @pytest.fixture

@@ -7,7 +7,9 @@ from dolium.config.galaxy import read_stores_objects
 from dolium.server.stores import _cached
 from dolium.stores.composites.cached import Cached
 from dolium.stores.composites.shards import ShardedCache
+from dolium.stores.contract import KeepsCopies, unwrap
 from dolium.stores.leaves.memory import Memory
+from dolium.stores.transfer import open_origin
 from dolium.testing.caches import check_accounts
 from dolium.testing.faults import CountingStore
 
@@ -28,6 +30,17 @@ def test_each_blob_is_in_one_folder(tmp_path: Path) -> None:
         with store.get(name) as reader:
             assert reader.read() == b"0123456789"
     assert far.calls["get"] == 0
+    with open_origin(store, names[0]) as reader:  # as a scrub reads: the blob, and no copy
+        assert reader.read() == b"0123456789"
+    assert far.calls["get"] == 1
+    copies = unwrap(store, KeepsCopies)  # for when the store is down
+    assert copies is not None
+    for name in names:
+        copy = copies.get_copy(name)
+        assert copy is not None
+        with copy:
+            assert copy.read() == b"0123456789"
+    assert far.calls["get"] == 1
     store.close()
     kept = [check_accounts(one) for one in folders]
     assert (kept[0], sum(kept)) == (0, 2000)

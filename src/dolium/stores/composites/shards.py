@@ -86,6 +86,12 @@ class ShardedCache(BlobStore):
         for cache in self._caches:
             cache.close()
 
+    def get_copy(self, key: str, *, range: ByteRange | None = None) -> BlobReader | None:  # noqa: A002 - as `get`
+        return self._of(key).get_copy(key, range=range)
+
+    def get_origin(self, key: str) -> BlobReader:
+        return self._of(key).get_origin(key)
+
     def local_path(self, key: str) -> Path:
         """Raises StoreFull if there is no room for the blob in its folder."""
         return self._of(key).local_path(key)
